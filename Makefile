@@ -1,0 +1,74 @@
+# Everything is one of these commands; plain make and python3 (3.11 or newer) are all they need.
+
+PYTHON ?= python3
+JOBS ?= 2# pytest workers: CI has two cores, and two local models fit in its memory
+ARGS ?=# handed on to the command: make serve ARGS="--port 9000", make test ARGS="tests/store -x"
+
+BIN := .venv/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev serve test check format bench soak docs lock debian-packages clean
+.DELETE_ON_ERROR:
+
+help: ## list these commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/setup.stamp ## create .venv with modelway and exactly the locked packages
+
+serve: setup ## start on 127.0.0.1:8080 with the local model; MODELWAY_… variables reach it
+	@exec $(BIN)/modelway serve $(ARGS)
+
+test: setup-dev debian-packages ## run every test (as root it installs the Debian packages they need)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+check: setup-dev ## lint, format, types, floors and sizes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py tests/test_size.py tests/test_packaging.py
+	$(BIN)/python scripts/docs.py --check
+
+format: setup-dev ## put the code into the one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup debian-packages ## measure against nginx and llama.cpp, write bench/RESULTS.md (ARGS=--quick)
+	$(BIN)/python -m bench.run $(ARGS)
+
+soak: setup ## ten minutes of streams and hang-ups, then a drain (ARGS="--minutes 60")
+	$(BIN)/python -m bench.soak $(ARGS)
+
+docs: setup ## rewrite the generated tables of docs/ and check every link
+	$(BIN)/python scripts/docs.py
+
+lock: setup-dev ## resolve pyproject.toml into the lock files (ARGS=--upgrade for the newest)
+	$(BIN)/python scripts/lock.py $(ARGS)
+
+clean: ## remove the environments and caches, never data
+	rm -rf .venv .venv-sdk-previous .mypy_cache .ruff_cache .pytest_cache .hypothesis build src/*.egg-info
+
+setup-dev: .venv/dev.stamp .venv/sdk-previous.stamp
+
+# The stamps make a second run cost nothing: each is newer than all it was made from.
+.venv/setup.stamp: requirements.lock pyproject.toml
+	@sh scripts/create_venv.sh $(PYTHON) .venv
+	@echo "installing the packages of requirements.lock"
+	@$(BIN)/python $(PIP_INSTALL) -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev.stamp: .venv/setup.stamp requirements-dev.lock
+	@echo "installing the packages of requirements-dev.lock"
+	@$(BIN)/python $(PIP_INSTALL) -r requirements-dev.lock
+	@touch $@
+
+# The official SDKs' previous majors cannot share an environment with the newest ones.
+.venv/sdk-previous.stamp: .venv/setup.stamp requirements-sdk-previous.lock
+	@sh scripts/create_venv.sh $(PYTHON) .venv-sdk-previous
+	@echo "installing the packages of requirements-sdk-previous.lock"
+	@.venv-sdk-previous/bin/python $(PIP_INSTALL) -r requirements-sdk-previous.lock
+	@touch $@
+
+debian-packages:
+	@sh scripts/debian_packages.sh

@@ -1,0 +1,1 @@
+"""Keys, money and roles as values and arithmetic. Pure."""

@@ -1,0 +1,89 @@
+"""Money as integers: nano-dollars, prices per million tokens, what a call costs. Pure.
+
+A nano-dollar is 1e-9 USD. Prices are nano-dollars per million tokens, so that $0.0375 per million
+tokens (37.5 nano-dollars a token) is an integer too; no floating-point number ever holds money.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from modelway.conversation.errors import CallError
+from modelway.conversation.reply import Usage
+
+NANO_PER_USD = 1_000_000_000
+TOKENS_PER_PRICE = 1_000_000
+DECIMAL_PLACES_MAX = 9  # nano
+WHOLE_DIGITS_MAX = (
+    9  # 999,999,999 USD is 1e18 nano-dollars: the next digit leaves a database's 64-bit integer
+)
+
+_USD = re.compile(rf"(\d{{1,{WHOLE_DIGITS_MAX}}})(?:\.(\d{{1,{DECIMAL_PLACES_MAX}}}))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What tokens cost, each in nano-dollars per million tokens.
+
+    A cache price that a vendor does not name is None and charged as `input`: a bill that is too low is
+    a loss nobody sees. `tiers` are `(prompt tokens above which it holds, the whole price there)`, in
+    rising order; vendors with a long-context price charge the entire call at it, not only the excess.
+    """
+
+    input: int
+    output: int
+    cache_read: int | None = None
+    cache_write_5m: int | None = None
+    cache_write_1h: int | None = None
+    tiers: tuple[tuple[int, Price], ...] = ()
+
+
+def parse_usd(text: str, param: str | None = None) -> int:
+    """Dollars as written (`0.15`) in nano-dollars, exactly; anything finer or stranger is refused."""
+    match = _USD.fullmatch(text)
+    if match is None:
+        raise CallError.invalid(
+            f"{text[:40]!r} is no amount in USD; write digits with up to {DECIMAL_PLACES_MAX} decimal places "
+            "and no sign, such as 0.15",
+            param=param,
+        )
+    whole, places = match.groups()
+    return int(whole) * NANO_PER_USD + int((places or "").ljust(DECIMAL_PLACES_MAX, "0"))
+
+
+def format_usd(nano_usd: int) -> str:
+    """The shortest exact decimal of at least two places: `0.15`, `-3.00`, `0.000000001`."""
+    whole, nano = divmod(abs(nano_usd), NANO_PER_USD)
+    places = f"{nano:09d}".rstrip("0").ljust(2, "0")
+    return f"{'-' if nano_usd < 0 else ''}{whole}.{places}"
+
+
+def cost_of(usage: Usage, price: Price) -> int:
+    """What `usage` costs at `price`, in nano-dollars: summed exactly, rounded up once, at the end.
+
+    Up, because a part of a nano-dollar that is dropped on every call is never charged to anybody.
+    Reasoning tokens are among the output tokens and are not counted again.
+    """
+    at = tier_of(price, usage.prompt_tokens)
+    total = (
+        usage.input_tokens * at.input
+        + usage.output_tokens * at.output
+        + (usage.cache_read_tokens or 0) * _or_input(at.cache_read, at)
+        + (usage.cache_write_5m_tokens or 0) * _or_input(at.cache_write_5m, at)
+        + (usage.cache_write_1h_tokens or 0) * _or_input(at.cache_write_1h, at)
+    )
+    return -(-total // TOKENS_PER_PRICE)
+
+
+def tier_of(price: Price, prompt_tokens: int) -> Price:
+    """The price that holds for a prompt of this length, cached tokens included."""
+    holds = price
+    for above, tier in price.tiers:
+        if prompt_tokens > above:
+            holds = tier
+    return holds
+
+
+def _or_input(cache_price: int | None, price: Price) -> int:
+    return price.input if cache_price is None else cache_price

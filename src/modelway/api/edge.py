@@ -1,0 +1,218 @@
+"""Where HTTP becomes a call and a call becomes HTTP: headers, bodies, the client that may hang up.
+
+Plain ASGI callables; no framework object is made for a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+import zstandard
+
+from modelway.conversation.errors import CallError
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+RawHeaders = list[tuple[bytes, bytes]]
+
+# Apache and nginx allow 8 KiB a line; clients with long beta lists and traces stay far below four of them.
+HEADER_BYTES_MAX = 32 * 1024
+# A decoded body may be this many times its wire size before it is taken for a bomb.
+INFLATION_MAX = 100
+_HOST = re.compile(rb"[A-Za-z0-9.\-_~%]*(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+# A value given twice would be read differently by different programs.
+_ONCE = frozenset({"authorization", "x-api-key", "host", "content-type", "content-length", "idempotency-key"})
+
+_encode = msgspec.json.Encoder().encode
+
+
+def read_headers(raw: RawHeaders) -> dict[str, str]:
+    """Lower-case names to values; repeats are joined by commas. Raises 400 or 431 for what no honest
+    client sends: too much, two of what there can be one of, a Host that is no host.
+    """
+    headers: dict[str, str] = {}
+    size = 0
+    for raw_name, raw_value in raw:
+        size += len(raw_name) + len(raw_value)
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        if "_" in name and name != "session_id":
+            continue  # `X_Api_Key` is not `X-Api-Key`, though some servers read it so
+        if name in headers:
+            if name in _ONCE:
+                raise CallError.invalid(f"The header {name} is given twice", param=name)
+            value = f"{headers[name]},{value}"
+        headers[name] = value
+    if size > HEADER_BYTES_MAX:
+        raise CallError(
+            "header_too_large", f"The headers are {size} bytes; at most {HEADER_BYTES_MAX} are read"
+        )
+    host = headers.get("host")
+    if host is not None and not _HOST.fullmatch(host.encode("latin-1")):
+        raise CallError.invalid("The Host header names no host", param="host")
+    return headers
+
+
+class Body:
+    """A request's body, read once, within its limits."""
+
+    def __init__(
+        self, receive: Receive, headers: Mapping[str, str], *, bytes_max: int, idle_s: float
+    ) -> None:
+        self._receive, self._headers = receive, headers
+        self._bytes_max, self._idle_s = bytes_max, idle_s
+        self.whole = False
+
+    async def read(self) -> bytes:
+        """The body, decoded. Raises 413, 408 (silence), 415 (not JSON) or 400."""
+        length = self._headers.get("content-length", "")
+        if length.isdigit() and int(length) > self._bytes_max:
+            raise self._too_large(int(length))
+        kind = self._headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise CallError("media_type", f"The body is {kind!r}; it must be application/json")
+        body = await self._gather()
+        encoding = self._headers.get("content-encoding", "identity").strip().lower()
+        return body if encoding == "identity" else self._decoded(body, encoding)
+
+    async def _gather(self) -> bytes:
+        message = await self._next()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            self.whole = True
+            if len(body) > self._bytes_max:
+                raise self._too_large(len(body))
+            return body
+        pieces, size = [body], len(body)
+        while message.get("more_body"):
+            message = await self._next()
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > self._bytes_max:
+                raise self._too_large(size)
+        self.whole = True
+        return b"".join(pieces)
+
+    async def _next(self) -> dict[str, Any]:
+        # No server of this language ends a connection whose body never ends, so this does.
+        try:
+            async with asyncio.timeout(self._idle_s):
+                message = await self._receive()
+        except TimeoutError:
+            raise CallError("timeout", f"No more of the body came for {self._idle_s:g} s") from None
+        if message["type"] == "http.disconnect":
+            raise asyncio.CancelledError("the client left before its request was whole")
+        return message
+
+    def _too_large(self, size: int) -> CallError:
+        return CallError("too_large", f"The body is {size} bytes or more; at most {self._bytes_max} are read")
+
+    def _decoded(self, body: bytes, encoding: str) -> bytes:
+        decode = DECODERS.get(encoding)
+        if decode is None:
+            raise CallError(
+                "media_type",
+                f"The content-encoding {encoding!r} is not read; send {', '.join(DECODERS)} or none",
+                details={"error_code": "request_body_encoding_unsupported"},
+            )
+        limit = min(self._bytes_max, max(len(body) * INFLATION_MAX, 65536))
+        try:
+            decoded = decode(body, limit + 1)
+        except (zlib.error, zstandard.ZstdError, EOFError):
+            details: dict[str, object] = {"error_code": "request_body_encoding_invalid"}
+            raise CallError(
+                "invalid", f"The body is not valid {encoding}", param="content-encoding", details=details
+            ) from None
+        if len(decoded) > limit:
+            details = {"error_code": "request_body_too_large_after_decoding"}
+            message = f"The body decodes to more than {limit} bytes"
+            raise CallError("too_large", message, details=details)
+        return decoded
+
+
+def _inflate(window: int) -> Callable[[bytes, int], bytes]:
+    def decode(body: bytes, limit: int) -> bytes:
+        inflater = zlib.decompressobj(window)
+        decoded = inflater.decompress(body, limit)
+        if len(decoded) < limit and not inflater.eof:
+            raise EOFError
+        return decoded
+
+    return decode
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    with zstandard.ZstdDecompressor(max_window_size=8 * 1024 * 1024).stream_reader(body) as reader:
+        return reader.read(limit)
+
+
+DECODERS: dict[str, Callable[[bytes, int], bytes]] = {
+    "gzip": _inflate(31),
+    "deflate": _inflate(15),
+    "zstd": _unzstd,
+}
+
+
+class AsgiClient:
+    """Whoever called. Once the body is read, its hang-up cancels the task that serves it, at once."""
+
+    def __init__(self, request_id: str, receive: Receive, send: Send) -> None:
+        self.gone = False
+        self.begun = False
+        encoded = request_id.encode()
+        self._ids = [(b"request-id", encoded), (b"x-request-id", encoded), (b"x-inference-id", encoded)]
+        self._receive, self._send = receive, send
+        self._listening: asyncio.Future[dict[str, Any]] | None = None
+
+    def listen(self) -> None:
+        """Cancel the running task when the client hangs up."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._listening = asyncio.ensure_future(self._receive())
+
+        def heard(listening: asyncio.Future[dict[str, Any]]) -> None:
+            if not listening.cancelled() and not listening.exception():
+                self.gone = True
+                task.cancel()
+
+        self._listening.add_done_callback(heard)
+
+    def hush(self) -> None:
+        """The call is over; what the client does now is its own affair."""
+        if self._listening is not None:
+            self._listening.cancel()
+
+    async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.begun = True
+        await self._send({"type": "http.response.start", "status": status, "headers": self._ids + headers})
+
+    async def write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": data})
+
+    async def answer(self, status: int, body: object, headers: RawHeaders | None = None) -> None:
+        """A whole JSON answer."""
+        data = body if isinstance(body, bytes) else _encode(body)
+        head = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode())]
+        await self.begin(status, head + (headers or []))
+        await self.end(data)
+
+    async def fail(self, error: CallError, protocol: str, request_id: str) -> None:
+        """The one place where an error becomes HTTP."""
+        headers: RawHeaders = []
+        if error.should_retry is not None:
+            headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+        if error.retry_after_s is not None:
+            # Whole seconds for everyone, milliseconds for the SDKs; above 60 s one vendor's SDK ignores it.
+            wait_s = min(60.0, max(0.0, error.retry_after_s))
+            headers.append((b"retry-after", str(max(1, -int(-wait_s // 1))).encode()))
+            headers.append((b"retry-after-ms", str(round(wait_s * 1000)).encode()))
+        headers.extend((name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers)
+        await self.answer(error.status_on(protocol), error.body(request_id), headers)

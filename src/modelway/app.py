@@ -1,0 +1,371 @@
+"""Puts the gateway together: the only file that knows every package. One worker is one `Gateway`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from modelway.accounts.ids import RANDOM_BYTES, sortable_id
+from modelway.accounts.money import Price, parse_usd
+from modelway.api import discovery
+from modelway.api.inference import Inference
+from modelway.api.routes import Route, Router
+from modelway.calls.call import Services, Timeouts
+from modelway.catalog.cards import Card, Catalog
+from modelway.config import (
+    Config,
+    ConfigError,
+    ModelConfig,
+    PriceConfig,
+    ProviderConfig,
+    TargetConfig,
+    resolve_key,
+)
+from modelway.conversation.capabilities import ANY_MODEL, Capabilities
+from modelway.conversation.errors import CallError
+from modelway.engine.process import Engine
+from modelway.engine.settings import EngineSettings, default_threads
+from modelway.engine.weights import find_or_fetch
+from modelway.observe import Log, Metrics
+from modelway.protocols.anthropic_messages import MESSAGES
+from modelway.protocols.openai_chat import CHAT
+from modelway.protocols.openai_responses import RESPONSES
+from modelway.providers.registry import KINDS, Model, Provider, Registry, Target
+from modelway.providers.upstream import UpstreamClient
+from modelway.store.database import Database
+from modelway.store.keyring import KeyRing
+from modelway.store.usage import UsageLog
+
+LOCAL_MODEL = "local/smollm2"
+# Connections waiting to be accepted; Linux's own ceiling (somaxconn) is 4096.
+BACKLOG = 1024
+HEADER_READ_TIMEOUT_MS = 10_000  # a client that needs longer for its headers holds a connection for nothing
+# The largest head granian buffers; ours (32 KiB) is checked again in `api.edge`, with a proper answer.
+HEAD_BUFFER_BYTES = 128 * 1024
+# After the drain, live streams get an error event; this long they may take to pass it on.
+FAREWELL_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What is settled before the first worker starts."""
+
+    config: Config
+    data_dir: Path
+    database_url: str
+    secret: bytes
+
+
+def mint(prefix: str) -> str:
+    """A new sortable id: `req_01hzx…`."""
+    return sortable_id(prefix.removesuffix("_"), time.time_ns() // 1_000_000, os.urandom(RANDOM_BYTES))
+
+
+def database_url(config: Config, data_dir: Path) -> str:
+    if config.database == "sqlite":
+        return f"sqlite:///{data_dir / 'modelway.db'}"
+    if config.database.startswith("postgres://"):
+        return "postgresql" + config.database.removeprefix("postgres")
+    return config.database
+
+
+def registry_of(config: Config, catalog: Catalog, environ: Mapping[str, str]) -> Registry:
+    """Providers and models as the configuration has them, plus the local model and what needs no writing:
+    a provider whose usual environment variable is set, and the cards of a provider without models.
+    """
+    providers = {
+        row.name: _provider(row, environ) for row in (*config.providers, *_from_environment(config, environ))
+    }
+    if config.engine.start != "never":
+        providers.setdefault("local", Provider("local", KINDS["local"], "chat", ""))
+    models = [_model(row, providers, catalog) for row in config.models]
+    named = {target.provider.name for model in models for target in (*model.targets, *model.fallback)}
+    for provider in providers.values():
+        if provider.is_local:
+            models.append(_local_model(provider, catalog))
+        elif provider.name not in named:
+            models.extend(_models_of(provider, catalog))
+    return Registry(providers, tuple(models))
+
+
+def _from_environment(config: Config, environ: Mapping[str, str]) -> list[ProviderConfig]:
+    taken = {row.name for row in config.providers} | {row.kind for row in config.providers}
+    return [
+        ProviderConfig(name=kind.name, kind=kind.name, api_key=f"env:{kind.environment}")  # type: ignore[arg-type]  # names of KINDS are the literals
+        for kind in KINDS.values()
+        if kind.environment and environ.get(kind.environment) and kind.name not in taken
+    ]
+
+
+def _provider(row: ProviderConfig, environ: Mapping[str, str]) -> Provider:
+    kind = KINDS[row.kind]
+    base_url = row.base_url or kind.base_url
+    if base_url is None and kind.name != "local":
+        raise ConfigError(
+            f"provider {row.name!r}: kind {kind.name} needs a base_url such as http://127.0.0.1:9001/v1"
+        )
+    return Provider(row.name, kind, row.protocol or kind.protocol, base_url or "", resolve_key(row, environ))
+
+
+def _model(row: ModelConfig, providers: Mapping[str, Provider], catalog: Catalog) -> Model:
+    card = catalog.find(row.id)
+    return Model(
+        id=row.id,
+        targets=tuple(_target(target, row.id, providers, catalog) for target in row.targets),
+        fallback=tuple(_target(target, row.id, providers, catalog) for target in row.fallback),
+        aliases=row.aliases,
+        price=_price(row.price) if row.price else _card_price(card),
+    )
+
+
+def _target(row: TargetConfig, model_id: str, providers: Mapping[str, Provider], catalog: Catalog) -> Target:
+    name = row.model or model_id
+    card = catalog.find(name) or catalog.find(model_id)
+    provider = providers[row.provider]
+    return Target(provider, name, row.weight, _capabilities(card, provider))
+
+
+def _capabilities(card: Card | None, provider: Provider) -> Capabilities:
+    """The card's word on the model, if its vendor's own dialect is spoken; else only what the dialect has."""
+    return card.capabilities if card is not None else ANY_MODEL
+
+
+def _local_model(provider: Provider, catalog: Catalog) -> Model:
+    card = catalog.find(LOCAL_MODEL)
+    target = Target(provider, LOCAL_MODEL, 1, _capabilities(card, provider))
+    return Model(LOCAL_MODEL, (target,), aliases=("smollm2",), price=Price(0, 0))
+
+
+def _models_of(provider: Provider, catalog: Catalog) -> list[Model]:
+    """The cards of a provider's own vendor, named `provider/model` with the bare name as alias."""
+    models = []
+    for card in catalog.all():
+        vendor, _, bare = card.id.partition("/")
+        if vendor == provider.kind.name:
+            target = Target(provider, bare, 1, _capabilities(card, provider))
+            aliases = (bare, *card.aliases) if provider.name == vendor else ()
+            models.append(
+                Model(f"{provider.name}/{bare}", (target,), aliases=aliases, price=_card_price(card))
+            )
+    return models
+
+
+def _price(row: PriceConfig) -> Price:
+    def nano(usd: float | str | None) -> int | None:
+        return (
+            None
+            if usd is None
+            else parse_usd(f"{usd:.9f}".rstrip("0").rstrip(".") if isinstance(usd, float) else str(usd))
+        )
+
+    price_input, price_output = nano(row.input), nano(row.output)
+    assert price_input is not None
+    assert price_output is not None
+    return Price(
+        price_input, price_output, nano(row.cache_read), nano(row.cache_write), nano(row.cache_write_1h)
+    )
+
+
+def _card_price(card: Card | None) -> Price | None:
+    if card is None or card.prices is None or card.prices.input is None or card.prices.output is None:
+        return None
+    prices = card.prices
+
+    def nano(usd: str | None) -> int | None:
+        return None if usd is None else parse_usd(usd)
+
+    return Price(
+        parse_usd(card.prices.input),
+        parse_usd(card.prices.output),
+        nano(prices.cache_read),
+        nano(prices.cache_write_5m),
+        nano(prices.cache_write_1h),
+    )
+
+
+def engine_of(config: Config, data_dir: Path, log: Log) -> Engine | None:
+    """The local model's supervisor, not yet started; None when it is switched off."""
+    knobs = config.engine
+    if knobs.start == "never":
+        return None
+    alone = not config.providers
+    own = Path(knobs.model_path).expanduser() if knobs.model_path else None
+    return Engine(
+        EngineSettings(
+            model_path=lambda: find_or_fetch(data_dir, own, weights_url=knobs.weights_url),
+            data_dir=data_dir,
+            model_alias=LOCAL_MODEL,
+            threads=knobs.threads or default_threads(),
+            context_tokens=knobs.context_tokens,
+            slots=knobs.slots,
+            start="at_start"
+            if knobs.start == "at_start" or (knobs.start == "auto" and alone)
+            else "first_use",
+            log=lambda line: log.write("info", "engine", line=line),
+        )
+    )
+
+
+class Gateway:
+    """One worker: the ASGI application and everything it holds open."""
+
+    def __init__(self, installation: Installation, services: Services, database: Database) -> None:
+        self.config, self.services, self.database = installation.config, services, database
+        self._idle = asyncio.Event()
+        services.told_idle = self._tell_idle
+        self.application = Router(self._routes(), services.mint)
+
+    def _routes(self) -> list[Route]:
+        services = self.services
+
+        async def is_ready() -> bool:
+            return await self.database.is_ready()
+
+        listed = discovery.model_list(services)
+        open_paths = {
+            "/livez": discovery.livez(services),
+            "/readyz": discovery.readyz(services, is_ready),
+            "/metrics": discovery.metrics(services),
+        }
+        guarded_paths = {"/v1/models": listed, "/v1/models/": discovery.one_model(services, "/v1/models/")}
+        routes = [
+            Route("POST", path, self._inference(name))
+            for path, name in (
+                ("/v1/chat/completions", "chat"),
+                ("/v1/messages", "messages"),
+                ("/v1/responses", "responses"),
+            )
+        ]
+        for paths, guarded in ((open_paths, False), (guarded_paths, True)):
+            routes += [
+                Route("GET", path, discovery.Discovery(answer, services, guarded=guarded))
+                for path, answer in paths.items()
+            ]
+        return routes
+
+    def _inference(self, name: str) -> Inference:
+        protocol = next(p for p in self.services.protocols.values() if p.name == name)
+        return Inference(
+            protocol,
+            self.services,
+            body_bytes_max=self.config.body_bytes_max,
+            body_idle_s=self.config.timeouts.body_idle_s,
+        )
+
+    def _tell_idle(self) -> None:
+        if not self.services.live:
+            self._idle.set()
+
+    async def drain(self) -> None:
+        """Refuse new calls, let live ones finish; those that do not in time get an error event."""
+        services = self.services
+        services.draining = True
+        services.log.write("info", "draining", live=services.live)
+        self._tell_idle()
+        try:
+            async with asyncio.timeout(self.config.timeouts.drain_s):
+                await self._idle.wait()
+        except TimeoutError:
+            farewell = CallError("overloaded", "The gateway is shutting down", code="server_shutting_down")
+            for abort in list(services.streams):
+                abort(farewell)
+            async with asyncio.timeout(FAREWELL_S):
+                await self._idle.wait()
+
+
+@asynccontextmanager
+async def opened(installation: Installation, environ: Mapping[str, str]) -> AsyncIterator[Gateway]:
+    """A worker with its database, engine, connections and key ring open; all closed again at the end."""
+    config = installation.config
+    log = Log(config.log_level, time.time)
+    async with AsyncExitStack() as stack:
+        stack.callback(log.close)
+        database = await Database.open(installation.database_url, serving=True)
+        stack.push_async_callback(database.close)
+        usage_log = UsageLog(database)
+        stack.push_async_callback(usage_log.close)
+        keys = await stack.enter_async_context(KeyRing(database, installation.secret))
+        upstreams = await stack.enter_async_context(
+            UpstreamClient(
+                connect_timeout_s=config.timeouts.connect_s, silence_timeout_s=config.timeouts.first_content_s
+            )
+        )
+        engine = engine_of(config, installation.data_dir, log)
+        if engine is not None:
+            stack.push_async_callback(engine.stop)
+            await engine.start()
+        catalog = Catalog.shipped()
+        services = Services(
+            registry=registry_of(config, catalog, environ),
+            keys=keys,
+            upstreams=upstreams,
+            usage_log=usage_log,
+            metrics=Metrics(),
+            log=log,
+            catalog=catalog,
+            protocols={"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES},
+            engine=engine,
+            mint=mint,
+            clock=time.monotonic,
+            now=time.time,
+            choose=random.random,
+            envelope_secret=installation.secret,
+            timeouts=Timeouts(
+                config.timeouts.first_content_s,
+                config.timeouts.idle_s,
+                config.timeouts.total_s,
+                config.timeouts.heartbeat_s,
+            ),
+            concurrency_max=config.concurrency_max,
+        )
+        yield Gateway(installation, services, database)
+
+
+async def _serve(installation: Installation, environ: Mapping[str, str], ready: Callable[[], None]) -> None:
+    config = installation.config
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with opened(installation, environ) as gateway:
+        server = Server(
+            gateway.application,
+            address=config.host,
+            port=config.port,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=HEADER_READ_TIMEOUT_MS, max_buffer_size=HEAD_BUFFER_BYTES
+            ),
+            websockets=False,
+            backlog=BACKLOG,
+            log_enabled=False,
+        )
+        serving = asyncio.create_task(server.serve())
+        ready()
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            stopping.cancel()
+            serving.result()
+            raise RuntimeError("the HTTP server ended by itself")
+        await gateway.drain()
+        server.stop()  # type: ignore[no-untyped-call]  # granian leaves it without annotations
+        await serving
+
+
+def run_worker(installation: Installation, environ: Mapping[str, str], ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `ready` is called when the port is open."""
+    uvloop.run(_serve(installation, environ, ready))

@@ -1,0 +1,1 @@
+"""One use of the gateway, from the key check to the last byte."""

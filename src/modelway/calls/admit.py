@@ -1,0 +1,64 @@
+"""Who may call, and the reservation around the call: opened before the upstream, settled exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from modelway.accounts.keys import Key, is_alive, may_use
+from modelway.calls.call import Call, Client, Services
+from modelway.calls.settle import Meter, settle
+from modelway.conversation.errors import CallError
+from modelway.protocols.interface import Request
+
+BEARER = "bearer "
+
+
+def presented_key(call: Call) -> str:
+    """The key from `Authorization: Bearer` or `x-api-key`; raises 401 for none or two that differ."""
+    header = call.headers.get("authorization", "")
+    bearer = header[len(BEARER) :].strip() if header[: len(BEARER)].lower() == BEARER else ""
+    x_api_key = call.headers.get("x-api-key", "").strip()
+    if header and not bearer and not x_api_key:
+        raise CallError("unauthenticated", "The Authorization header must read `Bearer <key>`")
+    if bearer and x_api_key and bearer != x_api_key:
+        raise CallError(
+            "unauthenticated",
+            "Authorization and x-api-key carry different keys; send one, or the same in both",
+        )
+    if not bearer and not x_api_key:
+        raise CallError(
+            "unauthenticated", "No API key: send `Authorization: Bearer <key>` or `x-api-key: <key>`"
+        )
+    return bearer or x_api_key
+
+
+async def authenticate(call: Call, services: Services) -> Key:
+    """The key behind the call. Unknown, revoked and expired keys all get the same 401."""
+    presented = presented_key(call)
+    key = await services.keys.find(presented)
+    if key is None or not is_alive(key, round(services.now() * 1000)):
+        raise CallError("unauthenticated", "This API key is not valid here")
+    return key
+
+
+@asynccontextmanager
+async def admitted(
+    key: Key, request: Request, call: Call, client: Client, services: Services
+) -> AsyncIterator[Meter]:
+    """The call counts as live inside, and is recorded once, whatever ends it."""
+    if services.draining:
+        raise CallError("overloaded", "This gateway is shutting down; try again", retry_after_s=1)
+    if services.live >= services.concurrency_max:
+        message = f"This gateway carries {services.live} calls already; try again"
+        raise CallError("overloaded", message, retry_after_s=1)
+    model = services.registry.find(request.model)
+    may_use(key, model.id, round(services.now() * 1000))
+    meter = Meter(call, key, request, model, client, services)
+    try:
+        yield meter
+    except BaseException as error:
+        meter.failed(error)
+        raise
+    finally:
+        settle(meter)

@@ -1,0 +1,86 @@
+"""One use of the gateway, and what it needs to be served. Values only; the page is `serve`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from modelway.catalog.cards import Catalog
+from modelway.conversation.errors import CallError
+from modelway.engine.process import Engine
+from modelway.observe import Log, Metrics
+from modelway.protocols.interface import ProtocolName, WireProtocol
+from modelway.providers.registry import Registry
+from modelway.providers.upstream import UpstreamClient
+from modelway.store.keyring import KeyRing
+from modelway.store.usage import UsageLog
+
+
+class Client(Protocol):
+    """Whoever called, while it listens. `gone` turns true the moment it hangs up."""
+
+    gone: bool
+
+    async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None: ...
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def end(self, data: bytes = b"") -> None: ...
+
+
+@dataclass(slots=True)
+class Call:
+    """A request as it came in. `headers` have lower-case names; `body` reads on first use."""
+
+    id: str
+    protocol: WireProtocol
+    headers: Mapping[str, str]
+    read_body: Callable[[], Awaitable[bytes]]
+    began_s: float  # monotonic
+    began_at_s: float  # epoch
+    path: str = ""
+
+    @property
+    def strict(self) -> bool:
+        return self.headers.get("x-modelway-strict") == "1"
+
+    @property
+    def extensions(self) -> bool:
+        return self.headers.get("x-modelway-extensions") == "1"
+
+
+@dataclass(slots=True)
+class Timeouts:
+    """Seconds, monotonic."""
+
+    first_content_s: float
+    idle_s: float
+    total_s: float
+    heartbeat_s: float
+
+
+@dataclass(slots=True)
+class Services:
+    """What every call shares. Built once in `app`; `registry` is swapped whole on a change."""
+
+    registry: Registry
+    keys: KeyRing
+    upstreams: UpstreamClient
+    usage_log: UsageLog
+    metrics: Metrics
+    log: Log
+    catalog: Catalog
+    protocols: Mapping[ProtocolName, WireProtocol]
+    engine: Engine | None
+    mint: Callable[[str], str]
+    clock: Callable[[], float]  # monotonic seconds
+    now: Callable[[], float]  # epoch seconds
+    choose: Callable[[], float]  # 0 ≤ x < 1, for weighted targets
+    envelope_secret: bytes
+    timeouts: Timeouts
+    concurrency_max: int
+    live: int = 0
+    draining: bool = False
+    streams: set[Callable[[CallError], None]] = field(default_factory=set)  # how to end each live stream
+    told_idle: Callable[[], None] = lambda: None  # called when a live call ends while draining

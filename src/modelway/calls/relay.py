@@ -1,0 +1,208 @@
+"""From the upstream to the client: bytes that pass, or events that are translated, with a heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+
+from modelway.accounts.money import format_usd
+from modelway.calls.attempt import Answer
+from modelway.calls.call import Client
+from modelway.calls.settle import Meter
+from modelway.conversation.errors import CallError
+from modelway.conversation.events import (
+    ArgumentsAdded,
+    Event,
+    Failed,
+    Finished,
+    ReasoningAdded,
+    Started,
+    TextAdded,
+    UsageReported,
+    fold,
+    unfold,
+)
+from modelway.conversation.reply import Usage
+
+JSON = (b"content-type", b"application/json")
+EVENT_STREAM = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+async def relay(answer: Answer, meter: Meter, client: Client) -> None:
+    """Bring the answer to the client in its own protocol and the usage to the meter."""
+    if not meter.request.stream:
+        await _relay_whole(answer, meter, client)
+    elif answer.watch is not None:
+        await _relay_bytes(answer, meter, client)
+    else:
+        await _relay_events(answer, meter, client)
+
+
+def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    translation = answer.translation
+    headers = [
+        (
+            b"x-modelway-model",
+            f"{answer.target.provider.name}/{answer.target.model}".encode("latin-1", "replace"),
+        )
+    ]
+    if translation.warnings:
+        headers.append((b"x-modelway-warnings", translation.warnings_header.encode("latin-1", "replace")))
+    if upstream_id := answer.upstream.headers.get("request-id") or answer.upstream.headers.get(
+        "x-request-id"
+    ):
+        headers.append((b"x-modelway-upstream-id", upstream_id[:128].encode("latin-1", "replace")))
+    return headers
+
+
+async def _relay_whole(answer: Answer, meter: Meter, client: Client) -> None:
+    protocol, translation, body = meter.call.protocol, answer.translation, answer.body
+    if answer.passes:
+        watch = protocol.watch(False, meter.request.model, answer.target.model, True)
+        body = watch.feed(body) + watch.end()
+        if watch.error is not None:
+            raise watch.error
+        meter.usage = watch.usage
+    else:
+        reply = answer.speaks.read_reply(body, translation)
+        if answer.filters:
+            reply = fold(answer.filtered(list(unfold(reply))))
+        meter.usage = reply.usage
+        body = protocol.write_reply(reply, translation)
+    headers = [JSON, (b"content-length", str(len(body)).encode()), *_headers(answer)]
+    if meter.usage is None:
+        meter.usage = Usage(
+            input_tokens=meter.request.prompt_tokens_estimate(),
+            output_tokens=max(1, len(body) // 4),
+            estimated=True,
+        )
+        headers.append((b"x-modelway-usage", b"estimated"))
+    if (cost := meter.cost(meter.usage)) is not None:
+        headers.append((b"x-modelway-cost-usd", format_usd(cost).encode()))
+    meter.complete = True
+    meter.answered(200)
+    await client.begin(200, headers)
+    await client.end(body)
+
+
+async def _relay_bytes(answer: Answer, meter: Meter, client: Client) -> None:
+    """Same protocol on both sides: what arrives goes out, and the watch looks on."""
+    watch, upstream, protocol = answer.watch, answer.upstream, meter.call.protocol
+    assert watch is not None
+    meter.watch = watch
+    meter.answered(200)
+    await client.begin(200, EVENT_STREAM + _headers(answer))
+    data, tail, read, feed, write = answer.first, b"", upstream.read, watch.feed, client.write
+    with Pulse(answer, meter, client) as pulse:
+        while True:
+            if data:
+                await write(data)
+                pulse.beat(data)
+            if watch.complete:
+                break
+            chunk = await read()
+            if not chunk:
+                tail = watch.end()
+                break
+            data = feed(chunk)
+    meter.error = watch.error and (upstream.failure or watch.error)
+    if meter.error is not None and upstream.failure is not None:
+        tail = protocol.error_frame(upstream.failure, meter.call.id)
+    meter.usage, meter.complete = watch.usage, meter.error is None
+    await client.end(tail)
+    if meter.complete:
+        await upstream.finish()
+
+
+async def _relay_events(answer: Answer, meter: Meter, client: Client) -> None:
+    """Two protocols: each event is written as the client's frames."""
+    protocol, reader, upstream = meter.call.protocol, answer.reader, answer.upstream
+    assert reader is not None
+    writer = protocol.writer(answer.translation)
+    meter.answered(200)
+    await client.begin(200, EVENT_STREAM + _headers(answer))
+    events, ended = answer.events, answer.ended
+    with Pulse(answer, meter, client) as pulse:
+        while True:
+            events = [_seen(event, answer, meter) for event in events]
+            data = b"".join([writer.write(event) for event in events])
+            if meter.complete or meter.error is not None:
+                break
+            if data:
+                await client.write(data)
+                pulse.beat(data)
+            chunk = b"" if ended else await upstream.read()
+            events = answer.filtered(reader.read(chunk) if chunk else reader.end())
+            ended = not chunk
+    await client.end(data)
+    if meter.complete and not ended:
+        await upstream.finish()
+
+
+def _seen(event: Event, answer: Answer, meter: Meter) -> Event:
+    """Keep the meter's count, and put the connection's own reason in the place of a bare truncation."""
+    match event:
+        case TextAdded() | ArgumentsAdded() | ReasoningAdded():
+            meter.output_seen += 1
+        case Started(usage=usage) | UsageReported(usage=usage):
+            meter.usage = usage or meter.usage
+        case Finished(usage=usage):
+            meter.usage = usage or meter.usage
+            meter.complete = True
+        case Failed(error):
+            meter.error = answer.upstream.failure or error
+            return Failed(meter.error)
+    return event
+
+
+class Pulse:
+    """Watches a stream's silences: a heartbeat for the client, an end for an upstream that stays silent.
+
+    One timer per call, none per chunk: the relay only notes when it wrote.
+    """
+
+    def __init__(self, answer: Answer, meter: Meter, client: Client) -> None:
+        self._abort, self._client = answer.upstream.abort, client
+        self._streams = meter.services.streams
+        self._heartbeat = meter.call.protocol.heartbeat
+        self._timeouts = meter.services.timeouts
+        self._loop = asyncio.get_running_loop()
+        self._ends_s = self._loop.time() + self._timeouts.total_s
+        self._at_boundary = True
+        self._heard_s = self._told_s = self._loop.time()
+        self._heard_any = False
+        self._write: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Pulse:
+        self._timer = self._loop.call_later(self._timeouts.heartbeat_s, self._tick)
+        self._streams.add(self._abort)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._streams.discard(self._abort)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def beat(self, data: bytes) -> None:
+        """Something went to the client; a heartbeat may only stand between frames."""
+        self._heard_s = self._told_s = self._loop.time()
+        self._heard_any = True
+        self._at_boundary = data.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
+
+    def _tick(self) -> None:
+        now, timeouts = self._loop.time(), self._timeouts
+        limit_s = timeouts.idle_s if self._heard_any else timeouts.first_content_s
+        if now - self._heard_s >= limit_s or now >= self._ends_s:
+            what = f"was silent for {limit_s:g} s" if now < self._ends_s else "took too long"
+            self._abort(CallError("upstream_timeout", f"The provider {what}"))
+            return
+        if now - self._told_s >= timeouts.heartbeat_s and self._at_boundary:
+            self._told_s = now
+            self._write = asyncio.ensure_future(self._client.write(self._heartbeat))
+            self._write.add_done_callback(asyncio.Future.exception)  # a client that left is seen elsewhere
+        wait_s = min(timeouts.heartbeat_s, limit_s, max(0.01, self._ends_s - now))
+        self._timer = self._loop.call_later(wait_s, self._tick)

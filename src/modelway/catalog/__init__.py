@@ -1,0 +1,1 @@
+"""What each model is and accepts: cards, forms, request examples. Pure."""

@@ -1,0 +1,1 @@
+"""The local model: its weights and the child process that serves it."""

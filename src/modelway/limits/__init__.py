@@ -1,0 +1,1 @@
+"""Rate limits: rows, an in-memory counter and a Valkey counter."""

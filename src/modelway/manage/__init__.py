@@ -1,0 +1,1 @@
+"""Every rule about keys, people, models and money, once."""

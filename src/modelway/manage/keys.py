@@ -1,0 +1,104 @@
+"""Making, listing and revoking keys: the rules, once, for pages, management API and command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelway.accounts.keys import Key, Resets, digest, mask, parse_models
+from modelway.conversation.errors import CallError
+from modelway.manage.ids import SYSTEM, Source
+from modelway.manage.names import parse_name, parse_reference
+from modelway.store import keys, people
+from modelway.store.database import Connection, Database
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just made: `text` is shown to whoever asked, once, and is kept nowhere."""
+
+    key: Key
+    text: str
+
+    def __repr__(self) -> str:
+        return f"NewKey({self.key!r})"  # never the text: reprs end up in logs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyWishes:
+    """What a key is to be; None is no restriction."""
+
+    name: str
+    models: list[str] | None = None
+    expires_at_ms: int | None = None
+    limit_nano_usd: int | None = None
+    resets: Resets = "never"
+    member_id: str | None = None
+
+
+async def create_key(
+    database: Database, secret: bytes, account: str, wishes: KeyWishes, source: Source = SYSTEM
+) -> NewKey:
+    """A new key for the account of that name or id. Raises CallError: invalid, not_found, unavailable."""
+
+    def change(connection: Connection) -> NewKey:
+        return add_key(connection, secret, _account_id(connection, account), wishes, source)
+
+    return await database.write(change)
+
+
+def add_key(
+    connection: Connection, secret: bytes, account_id: str, wishes: KeyWishes, source: Source
+) -> NewKey:
+    """`create_key` inside a transaction that does more."""
+    now_ms = source.now_ms()
+    if wishes.expires_at_ms is not None and wishes.expires_at_ms <= now_ms:
+        raise CallError.invalid("the key would have expired before it is made", param="expires_at")
+    if wishes.limit_nano_usd is not None and wishes.limit_nano_usd < 0:
+        raise CallError.invalid("a key's limit is 0 USD or more", param="limit_usd")
+    text = source.new_key_text()
+    key = Key(
+        id=source.new_id("key"),
+        account_id=account_id,
+        member_id=wishes.member_id,
+        name=parse_name(wishes.name),
+        masked=mask(text),
+        created_at_ms=now_ms,
+        models=parse_models(wishes.models),
+        expires_at_ms=wishes.expires_at_ms,
+        limit_nano_usd=wishes.limit_nano_usd,
+        resets=wishes.resets,
+    )
+    keys.add(connection, key, digest(secret, text))
+    return NewKey(key, text)
+
+
+async def list_keys(database: Database, account: str | None = None, after: str = "") -> list[Key]:
+    """A page of keys, oldest first, of one account (name or id) or of all; `after` is the last id seen."""
+
+    def query(connection: Connection) -> list[Key]:
+        if account is None:
+            return keys.list_keys(connection, after=after)
+        return keys.list_keys(connection, _account_id(connection, account), after)
+
+    return await database.read(query)
+
+
+async def revoke_key(database: Database, key_id: str, source: Source = SYSTEM) -> Key:
+    """Revoke for good; every worker refuses the key within a second. Revoking twice is once."""
+    parse_reference(key_id, "key")
+
+    def change(connection: Connection) -> Key:
+        keys.revoke(connection, key_id, source.now_ms())
+        key = keys.find(connection, key_id)
+        if key is None:
+            raise CallError("not_found", f"there is no key {key_id!r}", param="key")
+        return key
+
+    return await database.write(change)
+
+
+def _account_id(connection: Connection, name_or_id: str) -> str:
+    account = people.find_account(connection, parse_reference(name_or_id, "account"))
+    if account is None:
+        raise CallError("not_found", f"there is no account {name_or_id!r}", param="account")
+    return account.id

@@ -1,0 +1,1 @@
+"""Wire formats: bytes to conversation and back. Pure; one protocol never imports another."""

@@ -1,0 +1,1 @@
+"""Companies' endpoints: rows, credentials, quirks and the one upstream client."""

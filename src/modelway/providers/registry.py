@@ -1,0 +1,145 @@
+"""Providers as rows, models as what callers name, and how a name finds its targets.
+
+A new kind of provider is a row in `KINDS` (and one function in `credentials` or `quirks` if it is odd).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from modelway.accounts.money import Price
+from modelway.catalog import names
+from modelway.conversation.capabilities import ANY_MODEL, Capabilities
+from modelway.conversation.errors import CallError
+from modelway.conversation.parts import Vendor
+from modelway.protocols.interface import ProtocolName
+
+# Nearest ids shown in a 404: enough to spot a typo, few enough to read.
+SUGGESTIONS_MAX = 3
+NAME_CHARACTERS_SHOWN_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of provider. `environment` is the variable its key usually has."""
+
+    name: str
+    base_url: str | None
+    protocol: ProtocolName
+    credential: str
+    vendor: Vendor
+    environment: str | None = None
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("openai", "https://api.openai.com/v1", "chat", "bearer", "openai", "OPENAI_API_KEY"),
+        Kind(
+            "anthropic",
+            "https://api.anthropic.com",
+            "messages",
+            "x-api-key",
+            "anthropic",
+            "ANTHROPIC_API_KEY",
+        ),
+        Kind("openai-compatible", None, "chat", "bearer", "other"),
+        Kind("local", None, "chat", "bearer", "other"),
+    )
+}
+
+# Where a protocol lives under a provider's base address. Anthropic's base has no /v1, OpenAI's does.
+_PATHS: dict[ProtocolName, str] = {
+    "chat": "/chat/completions",
+    "responses": "/responses",
+    "messages": "/messages",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A company's endpoint, ready to call. `is_local` means the engine knows the address."""
+
+    name: str
+    kind: Kind
+    protocol: ProtocolName
+    base_url: str
+    api_key: str | None = field(repr=False, default=None)
+
+    @property
+    def is_local(self) -> bool:
+        return self.kind.name == "local"
+
+    @property
+    def vendor(self) -> Vendor:
+        return self.kind.vendor
+
+    def url(self, path: str | None = None) -> str:
+        """The address of this provider's protocol, or of `path` beside it (`/embeddings`)."""
+        return versioned(self.base_url) + (path or _PATHS[self.protocol])
+
+
+def versioned(base_url: str) -> str:
+    """`base_url` with its version: a bare host, and Anthropic's, get `/v1`; any other path is kept."""
+    base = base_url.rstrip("/")
+    host_only = base.count("/") == 2
+    return base + "/v1" if host_only else base
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Provider and model chosen for a call."""
+
+    provider: Provider
+    model: str
+    weight: int = 1
+    capabilities: Capabilities = ANY_MODEL
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What callers name. `price` None means nobody knows what it costs."""
+
+    id: str
+    targets: tuple[Target, ...]
+    fallback: tuple[Target, ...] = ()
+    aliases: tuple[str, ...] = ()
+    price: Price | None = None
+
+
+class Registry:
+    """All providers and models of an installation, swapped whole when the configuration changes."""
+
+    def __init__(self, providers: Mapping[str, Provider], models: tuple[Model, ...]) -> None:
+        self.providers = dict(providers)
+        self.models = models
+        self._by_name: dict[str, Model] = {}
+        for model in models:
+            for name in (model.id, *model.aliases):
+                self._by_name.setdefault(names.normalised(name), model)
+
+    def find(self, name: str) -> Model:
+        """The model of that name; raises 404 with the nearest ids."""
+        found = self._by_name.get(name) or self._by_name.get(names.normalised(name)) or self._prefixed(name)
+        if found is None:
+            raise self._unknown(name)
+        return found
+
+    def _prefixed(self, name: str) -> Model | None:
+        """`provider/model` for a provider whose models are not listed."""
+        prefix, slash, rest = name.partition("/")
+        provider = self.providers.get(prefix)
+        if not slash or not rest or provider is None or provider.is_local:
+            return None
+        if any(target.provider is provider for model in self.models for target in model.targets):
+            known = self._by_name.get(names.normalised(rest))
+            return known if known and any(t.provider is provider for t in known.targets) else None
+        return Model(name, (Target(provider, rest),))
+
+    def _unknown(self, name: str) -> CallError:
+        known = [name for model in self.models for name in (model.id, *model.aliases)]
+        nearest = names.nearest(name, known, SUGGESTIONS_MAX) or known[:SUGGESTIONS_MAX]
+        hint = f"the nearest are {', '.join(nearest)}" if nearest else "none is configured"
+        shown = name[:NAME_CHARACTERS_SHOWN_MAX]
+        return CallError("unknown_model", f"There is no model {shown!r} here; {hint}", param="model")

@@ -1,0 +1,1 @@
+"""The database: one subject per file, SQLAlchemy Core, no HTTP."""

@@ -1,0 +1,18 @@
+"""What the installation remembers of itself: one text per name, written once."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from modelway.store.schema import settings
+from modelway.store.statements import insert_new
+
+
+def get(connection: Connection, name: str) -> str | None:
+    value: str | None = connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar()
+    return value
+
+
+def set_once(connection: Connection, name: str, value: str) -> bool:
+    """Remember `value` unless there is one already; True for the one caller who was first."""
+    return insert_new(connection, settings, name=name, value=value)

@@ -1,0 +1,37 @@
+"""Ids sort by time."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelway.accounts.ids import ALPHABET, sortable_id
+
+moments = st.integers(0, 2**48 - 1)
+random_bytes = st.binary(min_size=10, max_size=10)
+
+
+@given(moments, moments, random_bytes, random_bytes)
+def test_an_id_made_later_sorts_later(one_ms: int, other_ms: int, one: bytes, other: bytes) -> None:
+    ordered = sorted([(one_ms, one), (other_ms, other)])
+
+    assert [sortable_id("x", *made) for made in ordered] == sorted(
+        sortable_id("x", *made) for made in ordered
+    )
+
+
+@given(moments, random_bytes)
+def test_an_id_is_its_prefix_and_26_characters(now_ms: int, entropy: bytes) -> None:
+    prefix, characters = sortable_id("key", now_ms, entropy).split("_")
+
+    assert prefix == "key"
+    assert len(characters) == 26
+    assert set(characters) <= set(ALPHABET)
+
+
+def test_an_id_wants_a_time_and_exactly_its_randomness() -> None:
+    with pytest.raises(ValueError, match="10 random bytes, not 9"):
+        sortable_id("x", 0, bytes(9))
+    with pytest.raises(ValueError, match="not -1"):
+        sortable_id("x", -1, bytes(10))

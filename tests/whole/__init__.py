@@ -1,0 +1,1 @@
+"""Outside in: real processes, official clients, one scripted upstream."""

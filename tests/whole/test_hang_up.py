@@ -1,0 +1,92 @@
+"""A client that hangs up: its upstream is let go at once, and what it heard is on record."""
+
+from __future__ import annotations
+
+import http.client
+import json
+
+import pytest
+
+from tests.fix_gateway import Gateway, until
+from tests.fix_upstream import CHAT, MESSAGES, RESPONSES, ScriptedUpstream, recording, silence, streamed
+from tests.whole.wire import OpenStream, headers_for, minimal, stream
+
+LETS_GO_WITHIN_S = 0.25  # what is promised: an upstream bills for every token it goes on making
+
+PATHS = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES}
+MODELS = {"chat": "chat-model", "messages": "messages-model", "responses": "responses-model"}
+# How many frames of the recording bring the first words.
+SPOKEN_AFTER = {"chat": 4, "messages": 5, "responses": 7}
+
+
+def read_until(answer: OpenStream, words: bytes) -> None:
+    heard = b""
+    while words not in heard:
+        frame = answer.frame()
+        assert frame, f"the stream ended before {words!r}: {heard!r}"
+        heard += frame
+
+
+@pytest.mark.parametrize("client", PATHS)
+@pytest.mark.parametrize("upstream_protocol", PATHS)
+def test_a_client_that_hangs_up_in_a_stream_frees_the_upstream_and_is_on_record(
+    gateway: Gateway, upstream: ScriptedUpstream, client: str, upstream_protocol: str
+) -> None:
+    spoken = streamed(
+        recording(f"whole/{upstream_protocol}_text.sse"), pause_after=SPOKEN_AFTER[upstream_protocol]
+    )
+    upstream.answers(PATHS[upstream_protocol], spoken)
+    body = minimal(PATHS[client], MODELS[upstream_protocol], stream=True)
+
+    with stream(gateway, PATHS[client], body) as answer:
+        read_until(answer, b"Hello")
+        hung_up_s = answer.hang_up()
+        left_s = upstream.last.wait_until_left()
+
+    assert left_s - hung_up_s < LETS_GO_WITHIN_S
+    row = gateway.usage_of(answer.request_id)
+    assert row["outcome"] == "client_gone"
+    assert row["input_tokens"] > 0
+    assert 0 < row["output_tokens"] < 14, "what was heard, not what would have come"
+    assert row["estimated"] == 1
+    if upstream_protocol == "messages":
+        assert row["input_tokens"] == 21, "the provider had already said what the prompt was"
+
+
+@pytest.mark.parametrize("client", PATHS)
+@pytest.mark.parametrize("upstream_protocol", PATHS)
+def test_a_client_that_hangs_up_before_a_whole_answer_frees_the_upstream(
+    gateway: Gateway, upstream: ScriptedUpstream, client: str, upstream_protocol: str
+) -> None:
+    upstream.answers(PATHS[upstream_protocol], silence())
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port)
+    body = json.dumps(minimal(PATHS[client], MODELS[upstream_protocol]))
+    before = len(gateway.rows("SELECT request_id FROM usage WHERE outcome = 'client_gone'"))
+    connection.request("POST", PATHS[client], body, headers_for(gateway, None))
+    upstream.wait_for_calls(1)
+
+    connection.close()
+
+    upstream.last.wait_until_left()
+    assert upstream.last.left_early
+    until(
+        lambda: len(gateway.rows("SELECT request_id FROM usage WHERE outcome = 'client_gone'")) > before,
+        "a row for the call whose client left",
+    )
+
+
+def test_the_gateway_waits_for_an_upstream_that_is_slow_while_the_client_listens(
+    gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.answers(CHAT, streamed(recording("whole/chat_text.sse"), pause_after=4))
+
+    with stream(gateway, CHAT, minimal(CHAT, "chat-model", stream=True)) as answer:
+        read_until(answer, b"Hello")
+        upstream.resume()
+        rest = answer.rest()
+
+    assert rest.endswith(b"data: [DONE]\n\n")
+    assert not upstream.last.left_early
+    row = gateway.usage_of(answer.request_id)
+    assert (row["outcome"], row["input_tokens"], row["output_tokens"]) == ("ok", 21, 14)
+    assert row["cost_nano_usd"] == 21 * 1000 + 14 * 2000  # USD 1 and 2 per million tokens
