@@ -27,7 +27,7 @@ check: setup-dev ## lint, format, types, floors and sizes
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py tests/test_size.py tests/test_packaging.py
-	$(BIN)/python scripts/docs.py --check
+	$(BIN)/python -m scripts.docs --check
 
 format: setup-dev ## put the code into the one format
 	$(BIN)/ruff check --fix .
@@ -40,7 +40,7 @@ soak: setup ## ten minutes of streams and hang-ups, then a drain (ARGS="--minute
 	$(BIN)/python -m bench.soak $(ARGS)
 
 docs: setup ## rewrite the generated tables of docs/ and check every link
-	$(BIN)/python scripts/docs.py
+	$(BIN)/python -m scripts.docs
 
 lock: setup-dev ## resolve pyproject.toml into the lock files (ARGS=--upgrade for the newest)
 	$(BIN)/python scripts/lock.py $(ARGS)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from scripts.reference import PAGES
+
 ROOT = Path(__file__).resolve().parent.parent
 DECISIONS = ROOT / "docs" / "decisions"
 INDEX = re.compile(r"(<!-- index: .*? -->\n).*?(<!-- end of index -->)", re.S)
@@ -26,6 +28,13 @@ def index_of_decisions() -> str:
     return INDEX.sub(lambda found: found[1] + table + found[2], page.read_text())
 
 
+def generated() -> Iterator[tuple[Path, str]]:
+    """Every page, or part of one, that is made from something else, with its text."""
+    yield DECISIONS / "README.md", index_of_decisions()
+    for name, make in PAGES.items():
+        yield ROOT / "docs" / "reference" / name, make().rstrip("\n") + "\n"
+
+
 def broken_links() -> Iterator[str]:
     for page in sorted(ROOT.rglob("*.md")):
         if NOT_OURS & set(page.relative_to(ROOT).parts):
@@ -42,11 +51,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing, fail if something would change")
     options = parser.parse_args()
-    page, text = DECISIONS / "README.md", index_of_decisions()
-    if options.check and page.read_text() != text:
-        sys.exit(f"{page.relative_to(ROOT)} is not up to date: run `make docs`")
-    if not options.check:
-        page.write_text(text)
+    for page, text in generated():
+        if not options.check:
+            page.write_text(text)
+        elif not page.exists() or page.read_text() != text:
+            sys.exit(f"{page.relative_to(ROOT)} is not up to date: run `make docs`")
     broken = list(broken_links())
     if broken:
         sys.exit("\n".join(broken))

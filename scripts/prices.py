@@ -1,6 +1,6 @@
 """Write the vendors' list prices into `catalog/cards/_prices.yaml` from the data of `genai-prices`.
 
-    python scripts/prices.py [--date 2026-11-20]
+    python scripts/prices.py [--date 2026-11-20] [--check]
 
 `genai-prices` is needed only here; nothing is fetched. A price that changes with the hour is written at
 its peak, because a bill that is too low is a loss nobody sees.
@@ -9,6 +9,7 @@ its peak, because a bill that is too low is a loss nobody sees.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -21,6 +22,7 @@ from genai_prices import types
 from genai_prices.data import providers
 
 CARDS = Path(__file__).parent.parent / "src/modelway/catalog/cards"
+TABLE = CARDS / "_prices.yaml"
 FIELDS = {
     "input": "input_mtok",
     "output": "output_mtok",
@@ -28,8 +30,6 @@ FIELDS = {
     "cache_write_5m": "cache_write_mtok",
     "cache_write_1h": "cache_write_1h_mtok",
 }
-# Where our name differs from the one in the price data.
-NAMES = {"mistral/mistral-small-4": "mistral-small-2603"}
 
 
 class _Dumper(yaml.SafeDumper):
@@ -39,23 +39,36 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> int:
+    """Write the table, or with `--check` only say whether it is what this version of the data gives."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--date", type=date.fromisoformat, default=datetime.now(UTC).date())
-    day: date = parser.parse_args().date
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    text = written(arguments.date)
+    if arguments.check:
+        same = TABLE.read_text() == text
+        print(f"{TABLE.name} is {'up to date' if same else 'not what this script writes'}")
+        return 0 if same else 1
+    TABLE.write_text(text)
+    print(f"{TABLE.name} written")
+    return 0
+
+
+def written(day: date) -> str:
+    """The whole file for one day."""
     models = {
         f"{provider.id}/{model.id}": (provider, model) for provider in providers for model in provider.models
     }
     table = {}
     for card_id in sorted(_card_ids()):
-        vendor = card_id.partition("/")[0]
-        found = models.get(f"{vendor}/{NAMES[card_id]}" if card_id in NAMES else card_id)
+        found = models.get(card_id)
         if found is not None:
             table[card_id] = _entry(*found, day)
     header = f"# Written by scripts/prices.py from genai-prices {version('genai-prices')} (MIT) for {day}.\n"
-    text = yaml.dump(table, Dumper=_Dumper, sort_keys=False, width=110)
-    (CARDS / "_prices.yaml").write_text(header + text)
-    print(f"{len(table)} prices written")
+    return header + yaml.dump(table, Dumper=_Dumper, sort_keys=False, width=110)
 
 
 def _card_ids() -> Iterable[str]:
@@ -150,4 +163,4 @@ def _text(value: Decimal) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -146,6 +146,7 @@ ERROR_HELP = {
     "timeout": "The request's body did not arrive in time. Send it again.",
     "conflict": "Something else does the same just now, or the name is taken. Try again or choose another.",
     "too_large": "The body is over the limit (`body_bytes_max`).",
+    "uri_too_long": "The path and query are over 8 KiB.",
     "media_type": "The body is not JSON, or compressed in a way that is not read.",
     "idempotency_mismatch": "The Idempotency-Key was used for another request. Use a new one.",
     "upgrade": "WebSocket is not spoken here. Use HTTP.",
@@ -157,6 +158,8 @@ ERROR_HELP = {
     "unavailable": "The gateway cannot serve this now (database, local model). Try again.",
     "overloaded": "The gateway carries all the calls it can, or is shutting down. Try again.",
     "upstream_overloaded": "The provider is overloaded. Try again after `retry-after`.",
+    "upstream_rate_limited": "The provider's own limit on this gateway's account is reached. "
+    "Wait as long as `retry-after` says.",
     "upstream_timeout": "The provider took too long or fell silent. Try again.",
 }
 

@@ -30,6 +30,9 @@ POLL_S = 0.02
 STARTS_MAX = 3  # another program may take the free port in between
 LOG_LINES_SHOWN_MAX = 15  # of a failing test's gateway: the last of it says why
 
+# llama.cpp's threads wait by spinning: two models at once, each on all cores, are twenty times slower.
+ENGINE_THREADS = "1"
+
 # What the scripted upstream must see and nobody else may.
 UPSTREAM_KEY = "sk-upstream-7Zq3secretcanary"
 
@@ -92,7 +95,8 @@ class Gateway:
             for name, value in os.environ.items()
             if not name.startswith("MODELWAY_") and not name.endswith(("_API_KEY", "_proxy", "_PROXY"))
         }
-        self._environment = {**inherited, "PYTHONPATH": str(REPOSITORY / "src"), **(environment or {})}
+        ours = {"PYTHONPATH": str(REPOSITORY / "src"), "MODELWAY_ENGINE_THREADS": ENGINE_THREADS}
+        self._environment = {**inherited, **ours, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

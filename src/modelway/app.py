@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -19,10 +20,16 @@ from granian.server.embed import Server
 
 from modelway.accounts.ids import RANDOM_BYTES, sortable_id
 from modelway.accounts.money import Price, parse_usd
-from modelway.api import discovery
-from modelway.api.inference import Inference
+from modelway.api import discovery, models, openapi, stored
+from modelway.api.inference import Inference, Serve
 from modelway.api.routes import Route, Router
+from modelway.api.validate import Look, Looking, look_for_takers, look_over
 from modelway.calls.call import Services, Timeouts
+from modelway.calls.counting import serve_message_count, serve_response_count
+from modelway.calls.embed import serve_embeddings
+from modelway.calls.predict import serve_predict
+from modelway.calls.responses import serve_response
+from modelway.calls.serve import serve
 from modelway.catalog.cards import Card, Catalog
 from modelway.config import (
     Config,
@@ -46,11 +53,15 @@ from modelway.providers.registry import KINDS, Model, Provider, Registry, Target
 from modelway.providers.upstream import UpstreamClient
 from modelway.store.database import Database
 from modelway.store.keyring import KeyRing
+from modelway.store.responses import Sweeper
 from modelway.store.usage import UsageLog
+from modelway.web.entry import METHODS, PATHS, Pages
 
 LOCAL_MODEL = "local/smollm2"
 # Connections waiting to be accepted; Linux's own ceiling (somaxconn) is 4096.
 BACKLOG = 1024
+# Above the calls it carries, so that /readyz and refusals are still answered.
+CONNECTIONS_SPARE = 512
 HEADER_READ_TIMEOUT_MS = 10_000  # a client that needs longer for its headers holds a connection for nothing
 # The largest head granian buffers; ours (32 KiB) is checked again in `api.edge`, with a proper answer.
 HEAD_BUFFER_BYTES = 128 * 1024
@@ -233,35 +244,71 @@ class Gateway:
         async def is_ready() -> bool:
             return await self.database.is_ready()
 
-        listed = discovery.model_list(services)
         open_paths = {
             "/livez": discovery.livez(services),
             "/readyz": discovery.readyz(services, is_ready),
             "/metrics": discovery.metrics(services),
         }
-        guarded_paths = {"/v1/models": listed, "/v1/models/": discovery.one_model(services, "/v1/models/")}
+        guarded_paths = {
+            "/v1/models": models.model_list(services),
+            "/v1/models/": models.one_model(services, "/v1/models/"),
+        }
         routes = [
-            Route("POST", path, self._inference(name))
-            for path, name in (
-                ("/v1/chat/completions", "chat"),
-                ("/v1/messages", "messages"),
-                ("/v1/responses", "responses"),
+            Route("POST", path, self._inference(name, answer))
+            for path, name, answer in (
+                ("/v1/chat/completions", "chat", serve),
+                ("/v1/messages", "messages", serve),
+                ("/v1/messages/count_tokens", "messages", serve_message_count),
+                ("/v1/responses", "responses", serve_response),
+                ("/v1/responses/input_tokens", "responses", serve_response_count),
+                ("/v1/embeddings", "chat", serve_embeddings),
+                ("/v1/predict", "chat", serve_predict),
             )
         ]
+        routes += [
+            Route(method, stored.PREFIX, stored.StoredResponses(services))
+            for method in ("GET", "POST", "DELETE")
+        ]
+        routes.append(Route("GET", "/v1/responses", stored.NoWebSocket(services)))
         for paths, guarded in ((open_paths, False), (guarded_paths, True)):
             routes += [
                 Route("GET", path, discovery.Discovery(answer, services, guarded=guarded))
                 for path, answer in paths.items()
             ]
-        return routes
+        routes.append(Route("POST", "/v1/models", self._looking(look_for_takers)))
+        routes.append(Route("POST", "/v1/validate", self._looking(look_over)))
+        return routes + self._descriptions(routes)
 
-    def _inference(self, name: str) -> Inference:
+    def _descriptions(self, routes: list[Route]) -> list[Route]:
+        """What the API is, for machines and, unless they are switched off, for people."""
+        services, are_public = self.services, self.config.pages == "public"
+        listed = frozenset((route.method, route.path) for route in routes) | {("GET", "/openapi.json")}
+        description = openapi.openapi(services, listed)
+        machines = Route(
+            "GET", "/openapi.json", discovery.Discovery(description, services, guarded=not are_public)
+        )
+        if not are_public:
+            return [machines]
+        pages = Pages(services, lambda: openapi.of_installation(services, listed))
+        return [machines, *(Route(method, path, pages) for path in PATHS for method in METHODS)]
+
+    def _looking(self, look: Look) -> Looking:
+        config = self.config
+        return Looking(
+            look,
+            self.services,
+            body_bytes_max=config.body_bytes_max,
+            body_idle_s=config.timeouts.body_idle_s,
+        )
+
+    def _inference(self, name: str, serve: Serve) -> Inference:
         protocol = next(p for p in self.services.protocols.values() if p.name == name)
         return Inference(
             protocol,
             self.services,
             body_bytes_max=self.config.body_bytes_max,
             body_idle_s=self.config.timeouts.body_idle_s,
+            serve=serve,
         )
 
     def _tell_idle(self) -> None:
@@ -294,6 +341,7 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
         stack.callback(log.close)
         database = await Database.open(installation.database_url, serving=True)
         stack.push_async_callback(database.close)
+        await stack.enter_async_context(Sweeper(database, lambda: time.time_ns() // 1_000_000))
         usage_log = UsageLog(database)
         stack.push_async_callback(usage_log.close)
         keys = await stack.enter_async_context(KeyRing(database, installation.secret))
@@ -311,6 +359,7 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
             registry=registry_of(config, catalog, environ),
             keys=keys,
             upstreams=upstreams,
+            database=database,
             usage_log=usage_log,
             metrics=Metrics(),
             log=log,
@@ -351,8 +400,10 @@ async def _serve(installation: Installation, environ: Mapping[str, str], ready: 
             ),
             websockets=False,
             backlog=BACKLOG,
+            backpressure=config.concurrency_max + CONNECTIONS_SPARE,
             log_enabled=False,
         )
+        _settle_garbage_collector()
         serving = asyncio.create_task(server.serve())
         ready()
         stopping = asyncio.create_task(stop.wait())
@@ -364,6 +415,15 @@ async def _serve(installation: Installation, environ: Mapping[str, str], ready: 
         await gateway.drain()
         server.stop()  # type: ignore[no-untyped-call]  # granian leaves it without annotations
         await serving
+
+
+def _settle_garbage_collector() -> None:
+    """What is loaded now stays: it need not be looked through again. Calls free what they made by
+    reference counts, so the collector may look less often than every 700 objects.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def run_worker(installation: Installation, environ: Mapping[str, str], ready: Callable[[], None]) -> None:

@@ -29,11 +29,13 @@ from modelway.config import Config, ConfigError, environment, load
 from modelway.conversation.errors import CallError
 from modelway.engine.weights import WeightsError
 from modelway.manage import keys as manage_keys
+from modelway.manage import money as manage_money
 from modelway.manage import people as manage_people
 from modelway.manage.keys import KeyWishes
+from modelway.manage.money import Statement
 from modelway.store.database import Database
 from modelway.store.migrate import upgrade
-from modelway.store.people import Account
+from modelway.store.people import Account, Billing
 from modelway.store.secret import check_secret, secret_from_file, secret_from_text
 from modelway.store.urls import StoreError
 
@@ -173,13 +175,19 @@ def _banner(config: Config, new_key: str | None) -> None:
     lines = [f"Modelway {__version__} on {address}"]
     if new_key:
         lines.append(f"API key (shown only this once): {new_key}")
-    lines.append("Try it:")
-    lines.append(
-        f"curl -s {address}/v1/chat/completions -H 'Authorization: Bearer {shown}' "
+    if config.engine.start != "never":
+        lines.append("Try it:")
+        lines.append(_curl(address, shown))
+    print("\n".join(lines), flush=True)
+
+
+def _curl(address: str, key: str) -> str:
+    """A line to paste: double quotes, so that a variable in the key's place is filled in by the shell."""
+    return (
+        f'curl -s {address}/v1/chat/completions -H "Authorization: Bearer {key}" '
         "-H 'Content-Type: application/json' "
         """-d '{"model": "local/smollm2", "messages": [{"role": "user", "content": "Say hello."}]}'"""
     )
-    print("\n".join(lines), flush=True)
 
 
 def _supervise(arguments: list[str], count: int) -> int:
@@ -268,7 +276,11 @@ def keys_create(
     )
 
     async def work(database: Database, secret: bytes) -> manage_keys.NewKey:
-        await manage_people.ensure_owner(database, secret)
+        # On a new installation this key is the owner's first, so that no other is made that nobody saw.
+        if account == manage_people.OWNER_ACCOUNT:
+            first = await manage_people.ensure_owner(database, secret, first_key=wishes)
+            if first is not None:
+                return first
         return await manage_keys.create_key(database, secret, account, wishes)
 
     made = _with_database(config, data_dir, work)
@@ -327,14 +339,20 @@ def keys_revoke(
 @accounts_app.command("create")
 def accounts_create(
     name: Annotated[str, typer.Option(help="its name, unique here")],
+    prepaid: Annotated[bool, typer.Option("--prepaid", help="it spends only what was put in")] = False,
+    limit_usd: Annotated[
+        str | None, typer.Option(help="what a postpaid account may owe; without it there is no limit")
+    ] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make an account."""
+    limit = parse_usd(limit_usd, "--limit-usd") if limit_usd is not None else None
+    billing: Billing = "prepaid" if prepaid else "postpaid"
 
     async def work(database: Database, _: bytes) -> Account:
-        return await manage_people.create_account(database, name)
+        return await manage_people.create_account(database, name, billing=billing, limit_nano_usd=limit)
 
     account = _with_database(config, data_dir, work)
     if as_json:
@@ -357,7 +375,60 @@ def accounts_list(
         _print_json(rows)
     else:
         for account in rows:
-            print(f"{account.id}  {account.name}")
+            print(f"{account.id}  {account.billing:8}  {account.name}")
+
+
+@accounts_app.command("top-up")
+def accounts_top_up(
+    account: Annotated[str, typer.Option(help="name or id")],
+    usd: Annotated[str, typer.Option(help="how much, such as 25 or 0.50")],
+    note: Annotated[str | None, typer.Option(help="for the statement")] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put money into an account; it is on the disk when this ends."""
+    amount = parse_usd(usd, "--usd")
+
+    async def work(database: Database, _: bytes) -> Statement:
+        await manage_money.top_up(database, account, amount, note)
+        return await manage_money.show(database, account)
+
+    _print_statement(_with_database(config, data_dir, work), as_json)
+
+
+@accounts_app.command("show")
+def accounts_show(
+    account: Annotated[str, typer.Option(help="name or id")],
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What an account has, owes and holds."""
+
+    async def work(database: Database, _: bytes) -> Statement:
+        return await manage_money.show(database, account)
+
+    _print_statement(_with_database(config, data_dir, work), as_json)
+
+
+def _print_statement(statement: Statement, as_json: bool) -> None:
+    account, money = statement.account, statement.money
+    amounts = {
+        "balance_usd": money.balance_nano_usd,
+        "credit_usd": money.credit_nano_usd,
+        "spent_usd": money.posted_nano_usd,
+        "held_usd": money.held_nano_usd,
+        "limit_usd": account.limit_nano_usd,
+        "available_usd": money.available_nano_usd,
+    }
+    shown = {name: None if nano is None else format_usd(nano) for name, nano in amounts.items()}
+    fields = {"id": account.id, "name": account.name, "billing": account.billing, **shown}
+    if as_json:
+        _print_json(fields)
+        return
+    for name, value in fields.items():
+        print(f"{name:14} {'no limit' if value is None else value}")
 
 
 # --- models -------------------------------------------------------------------------------------

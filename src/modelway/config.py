@@ -160,6 +160,13 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="lines below this are not written")
     ] = "info"
+    pages: Annotated[
+        Literal["public", "off"],
+        Meta(
+            description="pages for people (`/`, models, playground, reference); public = without an account, "
+            "off = none at all"
+        ),
+    ] = "public"
     engine: EngineConfig = field(default_factory=EngineConfig)
     timeouts: TimeoutConfig = field(default_factory=TimeoutConfig)
     providers: tuple[ProviderConfig, ...] = ()

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import accumulate
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 # Lines waiting for the writer. At 5,000 calls/s that is 4 s of a log reader that does not read.
@@ -71,42 +80,39 @@ class Log:
         self._thread.join(timeout=2)
 
 
-class Metrics:
-    """Counters of this process. `/metrics` renders them."""
+class _Spread:
+    """One histogram's series: how many observations fell into each bucket, and their sum."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.total += seconds
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        names = [*(str(float(limit)) for limit in BUCKETS), "+Inf"]
+        return list(zip(names, accumulate(self.counts), strict=True))
+
+
+class Metrics(Collector):
+    """Counters of this process. Counted in plain dictionaries, because every call pays for it; made into
+    Prometheus' families only when `/metrics` is read.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        labels = ("protocol", "model", "provider", "outcome")
-        self._calls = Counter("modelway_calls_total", "Calls that ended", labels, registry=self.registry)
-        self._tokens = Counter(
-            "modelway_tokens_total", "Tokens, by bucket", ("model", "bucket"), registry=self.registry
-        )
-        self._cost = Counter(
-            "modelway_cost_usd_total", "What calls cost, in USD", ("model",), registry=self.registry
-        )
-        self._duration = Histogram(
-            "modelway_call_seconds",
-            "From request to last byte",
-            ("protocol",),
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-        self._first_token = Histogram(
-            "modelway_first_token_seconds",
-            "From request to first byte of the answer",
-            ("protocol",),
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-        self.live = Gauge("modelway_calls_live", "Calls under way", registry=self.registry)
-        self.engine_restarts = Gauge(
-            "modelway_engine_restarts", "Restarts of the local model since start", registry=self.registry
-        )
-        self._call_children: dict[tuple[str, str, str, str], Counter] = {}
-        self._token_children: dict[tuple[str, str], Counter] = {}
-        self._cost_children: dict[str, Counter] = {}
-        self._duration_children: dict[str, Histogram] = {}
-        self._first_children: dict[str, Histogram] = {}
+        self.registry.register(self)
+        self.live = 0
+        self.engine_restarts = 0
+        self._calls: dict[tuple[str, str, str, str], int] = {}
+        self._tokens: dict[tuple[str, str], int] = {}
+        self._nano_usd: dict[str, int] = {}
+        self._durations: dict[str, _Spread] = {}
+        self._first_tokens: dict[str, _Spread] = {}
 
     def call_ended(
         self,
@@ -118,31 +124,49 @@ class Metrics:
         first_token_s: float | None,
     ) -> None:
         labels = (protocol, model, provider, outcome)
-        child = self._call_children.get(labels)
-        if child is None:
-            if len(self._call_children) >= SERIES_MAX:
-                labels = (protocol, "other", provider, outcome)
-            child = self._call_children[labels] = self._calls.labels(*labels)
-        child.inc()
-        duration = self._duration_children.get(protocol)
-        if duration is None:
-            duration = self._duration_children[protocol] = self._duration.labels(protocol)
-            self._first_children[protocol] = self._first_token.labels(protocol)
-        duration.observe(seconds)
+        if labels not in self._calls and len(self._calls) >= SERIES_MAX:
+            labels = (protocol, "other", provider, outcome)
+        self._calls[labels] = self._calls.get(labels, 0) + 1
+        if protocol not in self._durations:
+            self._durations[protocol], self._first_tokens[protocol] = _Spread(), _Spread()
+        self._durations[protocol].observe(seconds)
         if first_token_s is not None:
-            self._first_children[protocol].observe(first_token_s)
+            self._first_tokens[protocol].observe(first_token_s)
 
     def tokens_used(self, model: str, bucket: str, count: int) -> None:
-        child = self._token_children.get((model, bucket))
-        if child is None:
-            child = self._token_children[(model, bucket)] = self._tokens.labels(model, bucket)
-        child.inc(count)
+        self._tokens[model, bucket] = self._tokens.get((model, bucket), 0) + count
 
     def money_spent(self, model: str, nano_usd: int) -> None:
-        child = self._cost_children.get(model)
-        if child is None:
-            child = self._cost_children[model] = self._cost.labels(model)
-        child.inc(nano_usd / 1e9)
+        self._nano_usd[model] = self._nano_usd.get(model, 0) + nano_usd
+
+    def collect(self) -> Iterator[Metric]:
+        calls = CounterMetricFamily(
+            "modelway_calls", "Calls that ended", labels=("protocol", "model", "provider", "outcome")
+        )
+        for labels, count in self._calls.items():
+            calls.add_metric(labels, count)
+        tokens = CounterMetricFamily("modelway_tokens", "Tokens, by bucket", labels=("model", "bucket"))
+        for pair, count in self._tokens.items():
+            tokens.add_metric(pair, count)
+        cost = CounterMetricFamily("modelway_cost_usd", "What calls cost, in USD", labels=("model",))
+        for model, nano_usd in self._nano_usd.items():
+            cost.add_metric((model,), nano_usd / 1e9)
+        yield from (calls, tokens, cost)
+        yield _histogram("modelway_call_seconds", "From request to last byte", self._durations)
+        yield _histogram(
+            "modelway_first_token_seconds", "From request to first byte of the answer", self._first_tokens
+        )
+        yield GaugeMetricFamily("modelway_calls_live", "Calls under way", self.live)
+        yield GaugeMetricFamily(
+            "modelway_engine_restarts", "Restarts of the local model since start", self.engine_restarts
+        )
 
     def render(self) -> bytes:
         return generate_latest(self.registry)
+
+
+def _histogram(name: str, documentation: str, spreads: dict[str, _Spread]) -> Metric:
+    family = HistogramMetricFamily(name, documentation, labels=("protocol",))
+    for protocol, spread in spreads.items():
+        family.add_metric((protocol,), spread.cumulative(), spread.total)
+    return family

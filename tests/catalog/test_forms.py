@@ -134,6 +134,15 @@ def test_the_form_follows_the_model() -> None:
     assert "reasoning.effort" in names("gpt-6-sol", "responses")
 
 
+def test_without_a_limit_claude_gets_its_own_and_others_none() -> None:
+    def default(model: str) -> object:
+        card = CATALOG.find(model)
+        assert card is not None
+        return form_schema(card, "chat")["properties"]["max_tokens"].get("default")
+
+    assert (default("claude-opus-4-8"), default("gpt-4o")) == (128_000, None)
+
+
 # --- one keyword broken at a time ------------------------------------------------------------------
 
 WRONG_TYPE: dict[str, Any] = {
@@ -188,7 +197,7 @@ def placed(body: Body, name: str, value: Any, schema: Schema) -> Body:
         for key in inner.get("required", ())
     }
     if first == "thinking" and "enabled" in inner["properties"]["type"]["enum"]:
-        required["type"] = "enabled"
+        required |= {"type": "enabled", "budget_tokens": 1024}
     return {**body, first: placed(required, rest, value, inner)}
 
 

@@ -111,6 +111,7 @@ def test_a_missing_field_is_named_as_missing() -> None:
         ({"top_k": -1}, "/top_k"),
         ({"thinking": {"type": "enabled", "budget_tokens": 1023}}, "/thinking/budget_tokens"),
         ({"thinking": {"type": "enabled", "budget_tokens": 4096}}, "/thinking/budget_tokens"),
+        ({"thinking": {"type": "enabled"}}, "/thinking/budget_tokens"),
         ({"output_format": JSON_FORMAT, "output_config": {"format": JSON_FORMAT}}, "/output_format"),
     ],
 )
@@ -209,10 +210,11 @@ def test_a_model_that_cannot_stop_thinking_thinks_as_little_as_it_can() -> None:
     [
         (4000, 500, {"type": "enabled", "budget_tokens": 1024}),
         (4000, 9000, {"type": "enabled", "budget_tokens": 3999}),
+        (4000, None, {"type": "enabled", "budget_tokens": 3999}),
         (1000, 9000, {"type": "disabled"}),
     ],
 )
-def test_on_chat_a_thinking_budget_is_clamped(max_tokens: int, budget: int, becomes: Body) -> None:
+def test_on_chat_a_thinking_budget_is_clamped(max_tokens: int, budget: int | None, becomes: Body) -> None:
     asked = chat(max_tokens=max_tokens, thinking={"type": "enabled", "budget_tokens": budget})
 
     body, warned = mended("claude-opus-4-5", "chat", asked)

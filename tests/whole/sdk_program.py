@@ -65,7 +65,10 @@ def message_seen(message: Any) -> Seen:
     text = "".join(block.text for block in message.content if block.type == "text")
     calls = [(block.id, block.name, block.input) for block in message.content if block.type == "tool_use"]
     usage = [message.usage.input_tokens, message.usage.output_tokens]
-    return seen(text, calls, message.stop_reason, usage, message.model)
+    # Anthropic counts what came from a cache apart.
+    cached = (message.usage.cache_read_input_tokens or 0) + (message.usage.cache_creation_input_tokens or 0)
+    whole = seen(text, calls, message.stop_reason, usage, message.model)
+    return {**whole, "prompt_tokens": message.usage.input_tokens + cached}
 
 
 def response_seen(response: Any) -> Seen:

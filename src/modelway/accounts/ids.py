@@ -8,8 +8,9 @@ from __future__ import annotations
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u, which people misread
 RANDOM_BYTES = 10  # 80 bits: two ids of one millisecond collide once in 2**40 tries
-_BITS_PER_CHARACTER = 5
-_CHARACTERS = 26  # 130 bits hold the 128
+# Two characters at a time, for speed: every call gets an id. 13 pairs hold 130 bits, the id has 128.
+_PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
+_SHIFTS = tuple(range(120, -1, -10))
 _NOW_MS_MAX = 2**48 - 1  # the year 10889
 
 
@@ -20,5 +21,4 @@ def sortable_id(prefix: str, now_ms: int, random_bytes: bytes) -> str:
     if not 0 <= now_ms <= _NOW_MS_MAX:
         raise ValueError(f"an id's time is 0 to {_NOW_MS_MAX} ms since 1970, not {now_ms}")
     number = now_ms << (8 * RANDOM_BYTES) | int.from_bytes(random_bytes)
-    characters = [ALPHABET[number >> _BITS_PER_CHARACTER * place & 31] for place in range(_CHARACTERS)]
-    return f"{prefix}_{''.join(reversed(characters))}"
+    return f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"

@@ -18,6 +18,8 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_CHARACTERS = 32  # 190 bits: guessing is hopeless, so one fast hash is enough at rest
 CHECKSUM_CHARACTERS = 6  # 62**6 > 2**32: the whole CRC-32
 RANDOM_BYTES = 32  # 256 bits folded into 190 leave a bias below 2**-64
+VOUCHER_PREFIX = "mw-"
+VOUCHER_CHARACTERS = 22  # 130 bits; people type it
 KEY_CHARACTERS = len(PREFIX) + RANDOM_CHARACTERS + CHECKSUM_CHARACTERS
 
 # What a secret scanner looks for.
@@ -61,6 +63,13 @@ def mint(random_bytes: bytes) -> str:
     return body + _checksum(body)
 
 
+def mint_voucher(random_bytes: bytes) -> str:
+    """A new voucher's text out of 32 bytes of a secure source: like a key, under another prefix."""
+    if len(random_bytes) != RANDOM_BYTES:
+        raise ValueError(f"a voucher needs {RANDOM_BYTES} random bytes, not {len(random_bytes)}")
+    return VOUCHER_PREFIX + _base62(int.from_bytes(random_bytes), VOUCHER_CHARACTERS)
+
+
 def looks_valid(text: str) -> bool:
     """Whether `text` has a key's shape and its checksum is right: what fails here needs no database."""
     if len(text) != KEY_CHARACTERS or _KEY.fullmatch(text) is None:
@@ -100,7 +109,7 @@ def parse_models(patterns: list[str] | None) -> tuple[str, ...] | None:
 
 
 def is_alive(key: Key, now_ms: int) -> bool:
-    """Neither revoked nor expired. Which of the two it is, only the owner is told, not whoever holds the key."""
+    """Neither revoked nor expired. Which of the two, the owner is told, not whoever holds the key."""
     revoked = key.revoked_at_ms is not None and now_ms >= key.revoked_at_ms
     return not revoked and (key.expires_at_ms is None or now_ms < key.expires_at_ms)
 

@@ -6,8 +6,10 @@ tokens (37.5 nano-dollars a token) is an integer too; no floating-point number e
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from modelway.conversation.errors import CallError
 from modelway.conversation.reply import Usage
@@ -24,11 +26,12 @@ _USD = re.compile(rf"(\d{{1,{WHOLE_DIGITS_MAX}}})(?:\.(\d{{1,{DECIMAL_PLACES_MAX
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What tokens cost, each in nano-dollars per million tokens.
+    """What tokens cost, each in nano-dollars per million tokens; `web_search` is for one search.
 
-    A cache price that a vendor does not name is None and charged as `input`: a bill that is too low is
-    a loss nobody sees. `tiers` are `(prompt tokens above which it holds, the whole price there)`, in
-    rising order; vendors with a long-context price charge the entire call at it, not only the excess.
+    A cache or audio price that a vendor does not name is None and charged as `input` or `output`: a bill
+    that is too low is a loss nobody sees. `tiers` are `(prompt tokens above which it holds, the whole price
+    there)`, in rising order; vendors with a long-context price charge the entire call at it, not only the
+    excess.
     """
 
     input: int
@@ -37,6 +40,9 @@ class Price:
     cache_write_5m: int | None = None
     cache_write_1h: int | None = None
     tiers: tuple[tuple[int, Price], ...] = ()
+    audio_input: int | None = None
+    audio_output: int | None = None
+    web_search: int = 0
 
 
 def parse_usd(text: str, param: str | None = None) -> int:
@@ -63,17 +69,42 @@ def cost_of(usage: Usage, price: Price) -> int:
     """What `usage` costs at `price`, in nano-dollars: summed exactly, rounded up once, at the end.
 
     Up, because a part of a nano-dollar that is dropped on every call is never charged to anybody.
-    Reasoning tokens are among the output tokens and are not counted again.
+    Reasoning tokens are among the output tokens and are not counted again; audio tokens are among the
+    input and output tokens, and only what they cost beyond those is added.
     """
     at = tier_of(price, usage.prompt_tokens)
     total = (
         usage.input_tokens * at.input
         + usage.output_tokens * at.output
-        + (usage.cache_read_tokens or 0) * _or_input(at.cache_read, at)
-        + (usage.cache_write_5m_tokens or 0) * _or_input(at.cache_write_5m, at)
-        + (usage.cache_write_1h_tokens or 0) * _or_input(at.cache_write_1h, at)
+        + (usage.cache_read_tokens or 0) * _or(at.cache_read, at.input)
+        + (usage.cache_write_5m_tokens or 0) * _or(at.cache_write_5m, at.input)
+        + (usage.cache_write_1h_tokens or 0) * _or(at.cache_write_1h, at.input)
     )
-    return -(-total // TOKENS_PER_PRICE)
+    if usage.audio_input_tokens or usage.audio_output_tokens:
+        heard = min(usage.audio_input_tokens or 0, usage.input_tokens)
+        said = min(usage.audio_output_tokens or 0, usage.output_tokens)
+        total += heard * (_or(at.audio_input, at.input) - at.input)
+        total += said * (_or(at.audio_output, at.output) - at.output)
+    return -(-total // TOKENS_PER_PRICE) + (usage.web_searches or 0) * price.web_search
+
+
+def worst_cost(price: Price, prompt_tokens: int, output_tokens: int, *, writes_cache: bool = False) -> int:
+    """The most a call can cost that reads at most `prompt_tokens` and writes at most `output_tokens`.
+
+    A prompt that is written to a cache may cost more than one that is not. Every tier that the prompt can
+    reach is looked at: a longer context is usually dearer, but nothing says it must be.
+    """
+    reachable = [price, *(tier for above, tier in price.tiers if prompt_tokens > above)]
+    return max(
+        -(-(prompt_tokens * _dearest_input(at, writes_cache) + output_tokens * at.output) // TOKENS_PER_PRICE)
+        for at in reachable
+    )
+
+
+@lru_cache(maxsize=4096)  # one per model
+def version_of(price: Price) -> str:
+    """A name for exactly this price: every line of the ledger says by which it was reckoned."""
+    return hashlib.sha256(repr(asdict(price)).encode()).hexdigest()[:12]
 
 
 def tier_of(price: Price, prompt_tokens: int) -> Price:
@@ -85,5 +116,12 @@ def tier_of(price: Price, prompt_tokens: int) -> Price:
     return holds
 
 
-def _or_input(cache_price: int | None, price: Price) -> int:
-    return price.input if cache_price is None else cache_price
+def _dearest_input(price: Price, writes_cache: bool) -> int:
+    dearest = max(price.input, _or(price.audio_input, price.input))
+    if not writes_cache:
+        return dearest
+    return max(dearest, price.cache_write_5m or 0, price.cache_write_1h or 0)
+
+
+def _or(rate: int | None, otherwise: int) -> int:
+    return otherwise if rate is None else rate

@@ -63,9 +63,9 @@ def readyz(services: Services, is_ready: Callable[[], Awaitable[bool]]) -> Answe
 
 def metrics(services: Services) -> Answer:
     async def answer(scope: Scope, client: AsgiClient) -> None:
-        services.metrics.live.set(services.live)
+        services.metrics.live = services.live
         if services.engine is not None:
-            services.metrics.engine_restarts.set(services.engine.restarts)
+            services.metrics.engine_restarts = services.engine.restarts
         data = services.metrics.render()
         content_type = b"text/plain; version=0.0.4; charset=utf-8"
         await client.begin(

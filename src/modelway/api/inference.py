@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from modelway.api.edge import AsgiClient, Body, Receive, Scope, Send, read_headers
 from modelway.calls.call import Call, Services
@@ -10,13 +11,22 @@ from modelway.calls.serve import serve
 from modelway.conversation.errors import CallError
 from modelway.protocols.interface import WireProtocol
 
+Serve = Callable[[Call, Services, AsgiClient], Awaitable[None]]
+
 
 class Inference:
     """One inference path: its protocol and the limits of its body."""
 
     def __init__(
-        self, protocol: WireProtocol, services: Services, *, body_bytes_max: int, body_idle_s: float
+        self,
+        protocol: WireProtocol,
+        services: Services,
+        *,
+        body_bytes_max: int,
+        body_idle_s: float,
+        serve: Serve = serve,
     ) -> None:
+        self._answer = serve
         self._protocol, self._services = protocol, services
         self._body_bytes_max, self._body_idle_s = body_bytes_max, body_idle_s
 
@@ -61,7 +71,7 @@ class Inference:
             began_s=services.clock(),
             began_at_s=services.now(),
         )
-        await serve(call, services, client)
+        await self._answer(call, services, client)
 
     async def _fail(self, client: AsgiClient, error: CallError, request_id: str) -> None:
         if client.gone:

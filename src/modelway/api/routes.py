@@ -10,6 +10,9 @@ from modelway.conversation.errors import CallError
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# What nginx and Apache take by default.
+TARGET_BYTES_MAX = 8 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -26,34 +29,40 @@ class Router:
     def __init__(self, routes: list[Route], mint: Callable[[str], str]) -> None:
         self._mint = mint
         self._exact: dict[str, dict[str, App]] = {}
-        self._prefixes: list[tuple[str, dict[str, App]]] = []
+        longer: dict[str, dict[str, App]] = {}
         for route in routes:
             if route.path.endswith("/") and route.path != "/":
-                self._prefixes.append((route.path, {route.method: route.app}))
+                longer.setdefault(route.path, {})[route.method] = route.app
             else:
                 self._exact.setdefault(route.path, {})[route.method] = route.app
+        self._prefixes = list(longer.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
+        # As it was sent: an escaped slash or letter is not the path that it stands for.
+        path = scope["raw_path"].decode("latin-1")
         verbs = self._exact.get(path)
         if verbs is None:
             verbs = next((v for prefix, v in self._prefixes if path.startswith(prefix)), None)
         app = verbs.get(scope["method"]) if verbs else None
-        if app is not None:
+        is_short = len(path) + len(scope["query_string"]) <= TARGET_BYTES_MAX
+        if app is not None and is_short:
             await app(scope, receive, send)
             return
-        await self._refuse(path, scope["method"], verbs, receive, send)
+        error = _refusal(path, scope["method"], verbs) if is_short else _too_long()
 
-    async def _refuse(
-        self, path: str, method: str, verbs: dict[str, App] | None, receive: Receive, send: Send
-    ) -> None:
         request_id = self._mint("req_")
-        client = AsgiClient(request_id, receive, send)
-        if verbs is None:
-            error = CallError("not_found", f"There is nothing at {path[:200]!r}")
-        else:
-            allowed = ", ".join(sorted(verbs))
-            error = CallError("method", f"{path[:200]} answers {allowed}, not {method[:20]}")
-            error.headers.append(("allow", allowed))
         protocol = "messages" if path.startswith("/v1/messages") else "chat"
-        await client.fail(error, protocol, request_id)
+        await AsgiClient(request_id, receive, send).fail(error, protocol, request_id)
+
+
+def _too_long() -> CallError:
+    return CallError("uri_too_long", f"The path and query are over {TARGET_BYTES_MAX} bytes")
+
+
+def _refusal(path: str, method: str, verbs: dict[str, App] | None) -> CallError:
+    if verbs is None:
+        return CallError("not_found", f"There is nothing at {path[:200]!r}")
+    allowed = ", ".join(sorted(verbs))
+    error = CallError("method", f"{path[:200]} answers {allowed}, not {method[:20]}")
+    error.headers.append(("allow", allowed))
+    return error

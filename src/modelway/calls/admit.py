@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from modelway.accounts.keys import Key, is_alive, may_use
 from modelway.calls.call import Call, Client, Services
+from modelway.calls.reservation import amounts_of, granted, hold_of, price_of
 from modelway.calls.settle import Meter, settle
 from modelway.conversation.errors import CallError
 from modelway.protocols.interface import Request
+from modelway.store.connections import unavailable
 
 BEARER = "bearer "
 
@@ -55,10 +58,42 @@ async def admitted(
     model = services.registry.find(request.model)
     may_use(key, model.id, round(services.now() * 1000))
     meter = Meter(call, key, request, model, client, services)
+    live = services.usage_log.live
     try:
+        await _reserve(meter)
+        live[call.id] = meter
         yield meter
+    except asyncio.CancelledError as error:
+        if meter.ended is None or meter.task is None:
+            meter.failed(error)
+            raise
+        meter.task.uncancel()  # it was us, not the server or the client
+        meter.failed(meter.ended)
+        raise meter.ended from None
     except BaseException as error:
         meter.failed(error)
         raise
     finally:
+        live.pop(call.id, None)
         settle(meter)
+
+
+async def _reserve(meter: Meter) -> None:
+    """Set aside what the call may cost. Nothing is sent that an account with a limit cannot pay for."""
+    services, key = meter.services, meter.key
+    ledger = services.usage_log
+    if ledger.is_full:
+        raise unavailable()
+    terms = await ledger.terms(key.account_id)
+    caps = terms.caps(key, meter.model.id, round(services.now() * 1000))
+    limited = terms.limit_nano_usd is not None or bool(caps)
+    price = meter.price = price_of(meter, terms, limited=limited)
+    amounts = () if price is None else amounts_of(meter, price)
+    hold = hold_of(meter, price, amounts[0] if amounts else 0, limited=limited)
+    if not limited:
+        meter.reservation = ledger.reserve(hold)
+        await meter.ready()
+        return
+    meter.reservation = ledger.reserve(hold, amounts=amounts, caps=caps)
+    outcome = await asyncio.shield(meter.reservation)
+    meter.granted_nano_usd = await granted(meter, outcome, terms, caps)

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
 from modelway.calls.call import Call, Services
 from modelway.calls.settle import Meter
 from modelway.conversation.errors import CallError
@@ -102,7 +104,7 @@ async def _try(target: Target, request: Request, meter: Meter) -> Answer:
     upstream = answer.upstream = await _open(target, call, services, body)
     try:
         if upstream.status >= 300:
-            raise await _refusal(upstream)
+            raise await refusal(upstream)
         if answer.passes:
             answer.watch = speaks.watch(request.stream, request.model, target.model, request.include_usage)
         elif request.stream:
@@ -125,8 +127,8 @@ def _needs_quirk(target: Target, request: Request) -> bool:
 def _translated(answer: Answer, request: Request) -> bytes:
     """The request in the upstream's protocol, and the filters its answer will need."""
     translation = answer.translation
-    conversation = request.conversation(translation)
-    translation.asked = conversation
+    translation.asked = request.conversation(translation)
+    conversation = structs.replace(translation.asked, model=answer.target.model)
     if answer.target.provider.is_local:
         workaround = tools_as_text(conversation, translation.mint)
         conversation = workaround.conversation
@@ -152,7 +154,9 @@ def _translation(target: Target, request: Request, call: Call, services: Service
         extensions=call.extensions,
         envelope_secret=services.envelope_secret,
         request_id=call.id,
+        reply_id=call.reply_id,
         prompt_tokens_estimate=request.prompt_tokens_estimate() if request.stream else 0,
+        warnings=list(call.warnings),
     )
 
 
@@ -181,7 +185,7 @@ async def _address(target: Target, call: Call, services: Services) -> tuple[str,
     return f"{engine.base_url}/v1/chat/completions", headers
 
 
-async def _refusal(upstream: Upstream) -> CallError:
+async def refusal(upstream: Upstream) -> CallError:
     """The upstream's error answer as ours."""
     if upstream.status < 400:
         return CallError.upstream(

@@ -8,7 +8,7 @@ was cancelled or deleted. It renews its lease meanwhile; a row whose lease ran o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import msgspec
@@ -45,20 +45,19 @@ class Guest:
         self._client = client
 
     async def begin(self, status: int, headers: Headers) -> None:
-        await self._told(self._client.begin(status, headers))
+        await self._told(lambda: self._client.begin(status, headers))
 
     async def write(self, data: bytes) -> None:
-        await self._told(self._client.write(data))
+        await self._told(lambda: self._client.write(data))
 
     async def end(self, data: bytes = b"") -> None:
-        await self._told(self._client.end(data))
+        await self._told(lambda: self._client.end(data))
 
-    async def _told(self, telling: Coroutine[None, None, None]) -> None:
+    async def _told(self, tell: Callable[[], Awaitable[None]]) -> None:
         if self._client.gone:
-            telling.close()
             return
         with suppress(OSError, RuntimeError):  # how a server says that the connection has ended
-            await telling
+            await tell()
 
 
 class Run:
@@ -136,11 +135,19 @@ class Run:
             await self._keeper.open_queued(queued)
         if not self._admitted.done():
             self._admitted.set_result(None)
+        if queued is not None:
+            began = with_status(queued, "in_progress")
+            await self._services.database.write(
+                lambda connection: responses.renew(
+                    connection, self._account_id, self._keeper.id, self._keeper.lease_until_ms(), began
+                )
+            )
 
     async def _failed(self, error: CallError) -> None:
         """Tell whoever still waits, and the row if there is one."""
         if not self._admitted.done():
             self._admitted.set_exception(error)
+            self._admitted.exception()  # heard: a client that left meanwhile does not ask any more
             return
         keeper = self._keeper
         if keeper.id and not keeper.over:
@@ -152,7 +159,7 @@ class Run:
                 )
                 if row is not None:
                     await keeper.finish(keeper.id, "failed", failed_object(row.response, error))
-        if not keeper.id:
+        if isinstance(self._client, Guest):
             raise error
 
     async def _watch(self) -> None:
@@ -183,10 +190,9 @@ class Run:
 def failed_object(response: bytes, error: CallError) -> bytes:
     """A response object as it stands when the run behind it failed."""
     code = "rate_limit_exceeded" if error.type == "rate_limit_error" else "server_error"
-    return msgspec.json.encode(
-        {
-            **msgspec.json.decode(response),
-            "status": "failed",
-            "error": {"code": code, "message": error.message},
-        }
-    )
+    return with_status(response, "failed", error={"code": code, "message": error.message})
+
+
+def with_status(response: bytes, status: str, **more: object) -> bytes:
+    """The response object with another status."""
+    return msgspec.json.encode({**msgspec.json.decode(response), "status": status, **more})

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelway.catalog.cards import Catalog
 from modelway.conversation.errors import CallError
+from modelway.conversation.translation import Warning
 from modelway.engine.process import Engine
 from modelway.observe import Log, Metrics
 from modelway.protocols.interface import ProtocolName, WireProtocol
 from modelway.providers.registry import Registry
 from modelway.providers.upstream import UpstreamClient
+from modelway.store.database import Database
 from modelway.store.keyring import KeyRing
 from modelway.store.usage import UsageLog
 
@@ -20,13 +23,14 @@ from modelway.store.usage import UsageLog
 class Client(Protocol):
     """Whoever called, while it listens. `gone` turns true the moment it hangs up."""
 
-    gone: bool
+    @property
+    def gone(self) -> bool: ...
 
-    async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None: ...
+    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> Awaitable[None]: ...
 
-    async def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> Awaitable[None]: ...
 
-    async def end(self, data: bytes = b"") -> None: ...
+    def end(self, data: bytes = b"") -> Awaitable[None]: ...
 
 
 @dataclass(slots=True)
@@ -40,6 +44,8 @@ class Call:
     began_s: float  # monotonic
     began_at_s: float  # epoch
     path: str = ""
+    warnings: list[Warning] = field(default_factory=list)  # what its model's card made of it
+    reply_id: str = ""  # the id a response has been promised under, before it is made
 
     @property
     def strict(self) -> bool:
@@ -67,6 +73,7 @@ class Services:
     registry: Registry
     keys: KeyRing
     upstreams: UpstreamClient
+    database: Database
     usage_log: UsageLog
     metrics: Metrics
     log: Log
@@ -83,4 +90,5 @@ class Services:
     live: int = 0
     draining: bool = False
     streams: set[Callable[[CallError], None]] = field(default_factory=set)  # how to end each live stream
+    background: set[asyncio.Task[None]] = field(default_factory=set)  # runs without a client
     told_idle: Callable[[], None] = lambda: None  # called when a live call ends while draining

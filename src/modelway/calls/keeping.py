@@ -72,7 +72,10 @@ class Keeping:
     def previous_id(self) -> str | None:
         return self.chain_ids[-1] if self.chain_ids else None
 
-    def row(self, response_id: str, status: str, response: bytes, lease_until_ms: int | None) -> StoredResponse:
+    def row(
+        self, response_id: str, status: str, response: bytes, lease_until_ms: int | None
+    ) -> StoredResponse:
+        """The row of this response, under the id its client was given."""
         # An upstream that repeats its ids (a recording that is played again) would make a ring of the
         # chain: then the whole of it is written out.
         rings = response_id in self.chain_ids
@@ -211,9 +214,7 @@ class Keeper:
         ids = [*keeping.item_ids, *(item_id for item_id in item_ids if isinstance(item_id, str))]
         if keeping.background:
             row = keeping.row(self.id, status, self._own(response, self.id), None)
-            await self._services.database.write(
-                lambda connection: responses.finish(connection, row, ids)
-            )
+            await self._services.database.write(lambda connection: responses.finish(connection, row, ids))
             return
         row = keeping.row(id, status, response, None)
         await self._services.database.write(

@@ -7,6 +7,7 @@ import asyncio
 from modelway.accounts.money import format_usd
 from modelway.calls.attempt import Answer
 from modelway.calls.call import Client
+from modelway.calls.estimate import estimated_usage
 from modelway.calls.settle import Meter
 from modelway.conversation.errors import CallError
 from modelway.conversation.events import (
@@ -21,7 +22,6 @@ from modelway.conversation.events import (
     fold,
     unfold,
 )
-from modelway.conversation.reply import Usage
 
 JSON = (b"content-type", b"application/json")
 EVENT_STREAM = [
@@ -29,6 +29,10 @@ EVENT_STREAM = [
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 ]
+
+FRAME_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+# A silence is noticed at the second tick after it began: within one and a half heartbeats.
+TICKS_PER_HEARTBEAT = 2
 
 
 async def relay(answer: Answer, meter: Meter, client: Client) -> None:
@@ -74,11 +78,7 @@ async def _relay_whole(answer: Answer, meter: Meter, client: Client) -> None:
         body = protocol.write_reply(reply, translation)
     headers = [JSON, (b"content-length", str(len(body)).encode()), *_headers(answer)]
     if meter.usage is None:
-        meter.usage = Usage(
-            input_tokens=meter.request.prompt_tokens_estimate(),
-            output_tokens=max(1, len(body) // 4),
-            estimated=True,
-        )
+        meter.usage = estimated_usage(answer, meter.request)
         headers.append((b"x-modelway-usage", b"estimated"))
     if (cost := meter.cost(meter.usage)) is not None:
         headers.append((b"x-modelway-cost-usd", format_usd(cost).encode()))
@@ -100,8 +100,8 @@ async def _relay_bytes(answer: Answer, meter: Meter, client: Client) -> None:
         while True:
             if data:
                 await write(data)
-                pulse.beat(data)
-            if watch.complete:
+                pulse.last = data
+            if watch.ended:
                 break
             chunk = await read()
             if not chunk:
@@ -133,7 +133,7 @@ async def _relay_events(answer: Answer, meter: Meter, client: Client) -> None:
                 break
             if data:
                 await client.write(data)
-                pulse.beat(data)
+                pulse.last = data
             chunk = b"" if ended else await upstream.read()
             events = answer.filtered(reader.read(chunk) if chunk else reader.end())
             ended = not chunk
@@ -161,24 +161,26 @@ def _seen(event: Event, answer: Answer, meter: Meter) -> Event:
 class Pulse:
     """Watches a stream's silences: a heartbeat for the client, an end for an upstream that stays silent.
 
-    One timer per call, none per chunk: the relay only notes when it wrote.
+    One timer per call and nothing per chunk: the relay leaves the last bytes it wrote in `last`, and a
+    tick that finds the same bytes as the tick before knows that it was silent in between.
     """
 
     def __init__(self, answer: Answer, meter: Meter, client: Client) -> None:
+        self.last = b""
         self._abort, self._client = answer.upstream.abort, client
         self._streams = meter.services.streams
         self._heartbeat = meter.call.protocol.heartbeat
         self._timeouts = meter.services.timeouts
+        self._tick_s = self._timeouts.heartbeat_s / TICKS_PER_HEARTBEAT
         self._loop = asyncio.get_running_loop()
-        self._ends_s = self._loop.time() + self._timeouts.total_s
-        self._at_boundary = True
+        self._heard = self.last
         self._heard_s = self._told_s = self._loop.time()
-        self._heard_any = False
+        self._ends_s = self._heard_s + self._timeouts.total_s
         self._write: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Pulse:
-        self._timer = self._loop.call_later(self._timeouts.heartbeat_s, self._tick)
+        self._timer = self._loop.call_later(self._tick_s, self._tick)
         self._streams.add(self._abort)
         return self
 
@@ -187,22 +189,20 @@ class Pulse:
         if self._timer is not None:
             self._timer.cancel()
 
-    def beat(self, data: bytes) -> None:
-        """Something went to the client; a heartbeat may only stand between frames."""
-        self._heard_s = self._told_s = self._loop.time()
-        self._heard_any = True
-        self._at_boundary = data.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
-
     def _tick(self) -> None:
         now, timeouts = self._loop.time(), self._timeouts
-        limit_s = timeouts.idle_s if self._heard_any else timeouts.first_content_s
+        if self.last is not self._heard:
+            self._heard, self._heard_s, self._told_s = self.last, now, now
+        limit_s = timeouts.idle_s if self.last else timeouts.first_content_s
         if now - self._heard_s >= limit_s or now >= self._ends_s:
             what = f"was silent for {limit_s:g} s" if now < self._ends_s else "took too long"
             self._abort(CallError("upstream_timeout", f"The provider {what}"))
             return
-        if now - self._told_s >= timeouts.heartbeat_s and self._at_boundary:
+        if now - self._told_s >= timeouts.heartbeat_s and self._is_between_frames():
             self._told_s = now
             self._write = asyncio.ensure_future(self._client.write(self._heartbeat))
             self._write.add_done_callback(asyncio.Future.exception)  # a client that left is seen elsewhere
-        wait_s = min(timeouts.heartbeat_s, limit_s, max(0.01, self._ends_s - now))
-        self._timer = self._loop.call_later(wait_s, self._tick)
+        self._timer = self._loop.call_later(min(self._tick_s, max(0.01, self._ends_s - now)), self._tick)
+
+    def _is_between_frames(self) -> bool:
+        return not self.last or self.last.endswith(FRAME_ENDS)

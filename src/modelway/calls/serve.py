@@ -8,6 +8,7 @@ from __future__ import annotations
 from modelway.calls.admit import admitted, authenticate
 from modelway.calls.attempt import first_answer
 from modelway.calls.call import Call, Client, Services
+from modelway.calls.check import received
 from modelway.calls.relay import relay
 from modelway.calls.route import route
 
@@ -17,7 +18,7 @@ async def serve(call: Call, services: Services, client: Client) -> None:
     failure is told inside the stream.
     """
     key = await authenticate(call, services)
-    request = call.protocol.parse(await call.read_body(), call.headers)
+    request = await received(call, services)
     async with admitted(key, request, call, client, services) as meter:
         async with first_answer(route(request, services), request, meter) as answer:
             await relay(answer, meter, client)

@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from modelway.accounts.keys import Key
-from modelway.accounts.money import cost_of
+from modelway.accounts.money import Price, cost_of, version_of
 from modelway.calls.call import Call, Client, Services
 from modelway.conversation.errors import CallError
 from modelway.conversation.reply import Usage
 from modelway.protocols.interface import Request, Watch
 from modelway.providers.registry import Model, Target
+from modelway.store.entries import Settlement
+from modelway.store.posting import Granted, Outcome
 from modelway.store.usage import UsageRow
 
 # nginx's word for a client that closed before there was an answer; only rows and logs see it.
 CLIENT_CLOSED = 499
 MODEL_CHARACTERS_MAX = 256
+# An entry has the id of its call, under its own prefix.
+ENTRY_PREFIX = "ent_"
 
 
 class Meter:
     """One call's meter. `usage` is the provider's own count once it is known; until then the deltas
     that passed are counted, so that a client that hangs up is still accounted for.
+
+    `reservation` becomes done when the hold is on the disk (or refused); `granted_nano_usd` is what it
+    holds, None where nothing limits the call.
     """
 
     __slots__ = (
+        "_target",
         "call",
         "client",
         "complete",
+        "ended",
         "error",
         "first_byte_s",
+        "granted_nano_usd",
         "key",
         "model",
         "outcome",
         "output_seen",
+        "price",
         "request",
+        "reservation",
         "services",
         "status",
-        "target",
+        "task",
+        "tried",
         "usage",
         "watch",
     )
@@ -44,7 +59,13 @@ class Meter:
     ) -> None:
         self.call, self.key, self.request, self.model = call, key, request, model
         self.client, self.services = client, services
-        self.target: Target | None = None
+        self._target: Target | None = None
+        self.tried: tuple[str, ...] = ()
+        self.price: Price | None = model.price
+        self.reservation: asyncio.Future[Outcome] | None = None
+        self.granted_nano_usd: int | None = None
+        self.ended: CallError | None = None
+        self.task = asyncio.current_task()
         self.usage: Usage | None = None
         self.watch: Watch | None = None
         self.output_seen = 0
@@ -53,6 +74,43 @@ class Meter:
         self.complete = False
         self.error: CallError | None = None
         self.outcome = "ok"
+
+    @property
+    def attempt_id(self) -> str:
+        return self.call.id
+
+    @property
+    def target(self) -> Target | None:
+        """Where the call is now; those it was before are attempts that failed."""
+        return self._target
+
+    @target.setter
+    def target(self, target: Target) -> None:
+        if self._target is not None:
+            self.tried = (*self.tried, f"{self._target.provider.name}/{self._target.model}")
+        self._target = target
+
+    async def ready(self) -> None:
+        """Return when the hold is on the disk: nothing of the answer goes out before. Raises CallError."""
+        if self.reservation is not None and not self.reservation.done():
+            await asyncio.shield(self.reservation)
+        if self.reservation is not None:
+            self.reservation.result()
+
+    def progress(self) -> tuple[int, int, int] | None:
+        """Tokens read and written and their cost so far; None while the client has heard nothing."""
+        if self.first_byte_s is None:
+            return None
+        usage = self.spent()
+        if usage is None:
+            return None
+        return usage.prompt_tokens, usage.output_tokens, self.cost(usage) or 0
+
+    def end(self, why: CallError) -> None:
+        """Break the call off, from outside its task; its client is told why."""
+        if self.ended is None and self.task is not None:
+            self.ended = why
+            self.task.cancel()
 
     def answered(self, status: int) -> None:
         """The first byte of the answer goes out now."""
@@ -83,23 +141,26 @@ class Meter:
             cache_write_1h_tokens=known.cache_write_1h_tokens,
             output_tokens=max(seen, known.output_tokens),
             reasoning_tokens=known.reasoning_tokens,
+            audio_input_tokens=known.audio_input_tokens,
+            audio_output_tokens=known.audio_output_tokens,
+            web_searches=known.web_searches,
             estimated=True,
         )
 
     def cost(self, usage: Usage | None) -> int | None:
         """Nano-USD, or None when the model has no price."""
-        if usage is None or self.model.price is None:
+        if usage is None or self.price is None:
             return None
-        return cost_of(usage, self.model.price)
+        return cost_of(usage, self.price)
 
 
 def settle(meter: Meter) -> None:
-    """Write the call's record: database row, metrics, log line. Called exactly once per admitted call."""
+    """Write the call's record: ledger, metrics, log line. Called exactly once per admitted call."""
     services, call, usage = meter.services, meter.call, meter.spent()
     ended = services.clock()
     outcome = _outcome(meter)
     record = _record(meter, usage, outcome, ended)
-    services.usage_log.append(record)
+    _book(meter, record)
     _count(meter, record)
     services.log.write(
         "info" if outcome in {"ok", "client_gone"} else "warning",
@@ -114,6 +175,45 @@ def settle(meter: Meter) -> None:
         input_tokens=record.input_tokens,
         output_tokens=record.output_tokens,
         duration_ms=record.duration_ms,
+    )
+
+
+def _book(meter: Meter, record: UsageRow) -> None:
+    """Hand the record to the ledger, once it is known whether there is a hold to resolve."""
+    reservation, ledger = meter.reservation, meter.services.usage_log
+
+    def book(outcome: asyncio.Future[Outcome] | None) -> None:
+        held = outcome is not None and _may_be_held(outcome)
+        ledger.append(record, _settlement(meter, record) if held else None, meter.price)
+
+    if reservation is None or reservation.done():
+        book(reservation)
+    else:  # the client left while its hold was being written
+        reservation.add_done_callback(book)
+
+
+def _may_be_held(outcome: asyncio.Future[Outcome]) -> bool:
+    """A reservation that failed may have been written all the same: its settlement finds out."""
+    return outcome.exception() is not None or isinstance(outcome.result(), Granted)
+
+
+def _settlement(meter: Meter, record: UsageRow) -> Settlement:
+    cost = record.cost_nano_usd or 0
+    heard = record.output_tokens or record.input_tokens
+    kind = "void" if not heard else "estimate" if record.estimated else "charge"
+    return Settlement(
+        entry_id=ENTRY_PREFIX + meter.call.id.rpartition("_")[2],
+        attempt_id=meter.call.id,
+        account_id=record.account_id,
+        key_id=record.key_id,
+        member_id=record.member_id,
+        kind=kind,
+        cost_nano_usd=cost,
+        ended_at_ms=record.started_at_ms + record.duration_ms,
+        model=meter.model.id,
+        price_version=record.price_version,
+        note=None if record.price_version or not heard else "unpriced",
+        tried=meter.tried,
     )
 
 
@@ -155,6 +255,11 @@ def _record(meter: Meter, usage: Usage | None, outcome: str, ended_s: float) -> 
         if meter.first_byte_s is None
         else round((meter.first_byte_s - call.began_s) * 1000),
         duration_ms=round((ended_s - call.began_s) * 1000),
+        member_id=meter.key.member_id,
+        price_version=None if meter.price is None else version_of(meter.price),
+        audio_input_tokens=used.audio_input_tokens,
+        audio_output_tokens=used.audio_output_tokens,
+        web_searches=used.web_searches,
     )
 
 

@@ -10,7 +10,6 @@ from modelway.conversation.request import EFFORTS, Effort
 
 Path = Literal["chat", "responses", "messages"]
 PATHS: tuple[Path, ...] = ("chat", "responses", "messages")
-Sampling = Literal["free", "one_of_temperature_top_p", "refused"]
 
 
 class Capabilities(TranslatorCapabilities, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -21,6 +21,7 @@ Raw = Mapping[str, Any]
 """A card or a part of one as YAML or JSON gives it."""
 
 _PRICE_FIELDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+_MODALITIES: tuple[Modality, ...] = ("text", "image", "document", "audio", "video")
 _MODALITY_CAPABILITY = {"image": "vision", "document": "documents", "audio": "audio", "video": "video"}
 
 
@@ -170,6 +171,16 @@ def read_card(raw: Raw, families: Raw, prices: Raw) -> Card:
         raise CardError(f"card {label!r}: {error}") from None
 
 
+def unknown_card(name: str, protocol: Path) -> Card:
+    """A stand-in for a model nobody wrote a card for: its form has all that the upstream's dialect has."""
+    vendor = name.partition("/")[0] if "/" in name else "unknown"
+    able = Capabilities.unknown(protocol)
+    inputs = tuple(
+        kind for kind in _MODALITIES if kind == "text" or getattr(able, _MODALITY_CAPABILITY[kind])
+    )
+    return Card(id=name, vendor=vendor, name=name, protocol=protocol, input=inputs, capabilities=able)
+
+
 def merged(base: Raw, change: Raw) -> dict[str, Any]:
     """`base` with `change` on top: mappings are merged, anything else is replaced."""
     result = dict(base)
@@ -232,12 +243,12 @@ def _decimal(value: Any, where: str) -> str | None:
 @cache
 def _shipped() -> dict[str, Any]:
     """Every YAML file of the package: the shared ones (`_families`, …) by name, the rest under `cards`."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is there
     parsed: dict[str, Any] = {"cards": []}
     folder = resources.files(__package__).joinpath("cards")
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".yaml"):
-            data = yaml.load(file.read_text(encoding="utf-8"), loader)
+            # The loader in C is ten times as fast; PyYAML's wheels carry it.
+            data = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
             if file.name.startswith("_"):
                 parsed[file.name[1:-5]] = data
             else:

@@ -90,8 +90,10 @@ def _structured_output(card: Card, path: Path, body: Body) -> Iterator[Finding]:
         yield Finding(place, asked, "text: this model has no JSON Schema output", None, "structured_output")
 
 
-def _only_with(name: str, other: str) -> Fragment:
-    return lambda card, path: {"dependentRequired": {name: [other]}}
+def _only_with(name: str, other: str, said: dict[str, Any]) -> Fragment:
+    """`name` needs `other`, and `other` has to be what `said` describes."""
+    needed = {"required": [other], "properties": {other: said}}
+    return lambda card, path: {"if": {"required": [name]}, "then": needed}
 
 
 FIELD_RULES: tuple[Rule, ...] = (
@@ -115,34 +117,28 @@ FIELD_RULES: tuple[Rule, ...] = (
         "stream_options only with stream: true.",
         on("chat"),
         _needs("stream_options", "stream"),
-        lambda card, path: {
-            "if": {"required": ["stream_options"]},
-            "then": {"required": ["stream"], "properties": {"stream": {"const": True}}},
-        },
+        _only_with("stream_options", "stream", {"const": True}),
     ),
     Rule(
         "top_logprobs_with_logprobs",
         "top_logprobs only with logprobs: true.",
         lambda card, path: path == "chat" and card.capabilities.logprobs,
         _needs("top_logprobs", "logprobs"),
-        lambda card, path: {
-            "if": {"required": ["top_logprobs"]},
-            "then": {"required": ["logprobs"], "properties": {"logprobs": {"const": True}}},
-        },
+        _only_with("top_logprobs", "logprobs", {"const": True}),
     ),
     Rule(
         "tool_choice_with_tools",
         "tool_choice only with tools.",
         on("chat"),
         _needs("tool_choice", "tools"),
-        _only_with("tool_choice", "tools"),
+        _only_with("tool_choice", "tools", {"minItems": 1}),
     ),
     Rule(
         "parallel_tool_calls_with_tools",
         "parallel_tool_calls only with tools.",
         on("chat"),
         _needs("parallel_tool_calls", "tools"),
-        _only_with("parallel_tool_calls", "tools"),
+        _only_with("parallel_tool_calls", "tools", {"minItems": 1}),
     ),
     Rule(
         "one_stored_conversation",

@@ -51,6 +51,10 @@ _NEEDS: dict[str, Callable[[Card, Path], bool]] = {
 # `x-from`: keyword values that depend on the card; None leaves the keyword out.
 _FROM: dict[str, Callable[[Card, Path], Any]] = {
     "max_output_tokens": lambda card, path: card.max_output_tokens,
+    # Anthropic's dialect always needs a limit, so the gateway sends the model's own; others need none.
+    "answer_tokens_default": lambda card, path: (
+        card.max_output_tokens if card.protocol == "messages" else None
+    ),
     "max_tokens_min": lambda card, path: limits.max_tokens_min(card),
     "temperature_max": lambda card, path: limits.temperature_max(card, path),
     "choices_max": lambda card, path: card.capabilities.choices_max,
@@ -111,7 +115,7 @@ def _property(definition: Mapping[str, Any], card: Card, path: Path) -> Schema:
     for keyword, source in definition.get("x-from", {}).items():
         value = _FROM[source](card, path)
         if value is not None:
-            schema[keyword] = value
+            schema.setdefault(keyword, value)  # what a card states itself wins
     if "properties" in schema:
         schema["properties"] = _properties(schema["properties"], card, path)
     return schema

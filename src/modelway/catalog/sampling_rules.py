@@ -38,7 +38,8 @@ def _sampling_while_thinking(card: Card, path: Path, body: Body) -> Iterator[Fin
     lowest = TOP_P_MIN_WHILE_THINKING if card.protocol == "messages" else 1
     top_p = number(body, "top_p")
     if top_p is not None and not lowest <= top_p <= 1:
-        yield Finding("/top_p", top_p, f"{lowest} to 1 while the model thinks", None, "sampling")
+        allowed = f"{lowest} to 1" if lowest < 1 else "1"
+        yield Finding("/top_p", top_p, f"{allowed} while the model thinks", None, "sampling")
     if body.get("top_k") is not None:
         yield Finding("/top_k", body["top_k"], "left out while the model thinks", None, "sampling")
 

@@ -24,9 +24,10 @@ def _thinking_type(card: Card, path: Path, body: Body) -> Iterator[Finding]:
         yield Finding("/thinking", body["thinking"], f"type {' or '.join(allowed)}", instead, "thinking")
         off = kind in ("disabled", "between_tools") and instead == {"type": "adaptive"}
         if off and limits.efforts(card, path) and limits.asked_effort(path, body) is None:
-            # Thinking cannot be switched off here; the lowest effort comes nearest.
+            # The lowest effort comes nearest to no thinking.
             place = "/reasoning_effort" if path == "chat" else "/output_config/effort"
-            yield Finding(place, None, "low", limits.efforts(card, path)[0], "thinking")
+            allowed_effort = "the lowest: this model cannot stop thinking"
+            yield Finding(place, None, allowed_effort, limits.efforts(card, path)[0], "thinking")
 
 
 def _thinking_instead(card: Card, path: Path, body: Body, kind: str) -> dict[str, Any] | None:
@@ -49,22 +50,25 @@ def _thinking_budget(card: Card, path: Path, body: Body) -> Iterator[Finding]:
     if limits.asked_thinking(body) != "enabled" or not isinstance(thinking, Mapping):
         return
     budget, most = number(thinking, "budget_tokens"), limits.answer_tokens_max(card, path, body)
-    if budget is None or most is None:
+    if most is None or (budget is None and not _lacks_budget(card, thinking)):
         return
     least = limits.THINKING_BUDGET_TOKENS_MIN
-    allowed = f"{least} or more, and below max_tokens ({most})"
-    place, code = "/thinking/budget_tokens", None if path == "messages" else "thinking"
-    if most <= least:
-        if path == "messages" and budget >= most:
-            yield Finding(place, budget, allowed)
-        elif path != "messages":
-            yield Finding(
-                "/thinking", dict(thinking), "max_tokens above 1024 to think", {"type": "disabled"}, code
-            )
-    elif budget >= most:
-        yield Finding(place, budget, allowed, most - 1, code)
-    elif budget < least and path != "messages":
-        yield Finding(place, budget, allowed, least, code)
+    place, allowed = "/thinking/budget_tokens", f"{least} or more, and below max_tokens ({most})"
+    if path == "messages":
+        if budget is None or budget >= most:
+            yield Finding(place, budget, allowed, most - 1 if most > least else None)
+    elif most <= least:
+        off = {"type": "disabled"}
+        yield Finding("/thinking", dict(thinking), "max_tokens above 1024 to think", off, "thinking")
+    elif budget is None:
+        yield Finding(place, None, allowed, min(DEFAULT_BUDGET_TOKENS, most - 1), "thinking")
+    elif not least <= budget < most:
+        yield Finding(place, budget, allowed, max(least, min(budget, most - 1)), "thinking")
+
+
+def _lacks_budget(card: Card, thinking: Body) -> bool:
+    """Anthropic wants a budget with `enabled`; one of a wrong type is the schema's matter."""
+    return card.protocol == "messages" and thinking.get("budget_tokens") is None
 
 
 def _effort(card: Card, path: Path, body: Body) -> Iterator[Finding]:

@@ -64,8 +64,7 @@ def validate(card: Card, path: Path, body: Body, *, strict: bool = False) -> lis
     refused = [
         Violation(finding.param, finding.received, finding.allowed, finding.nearest, rule.name)
         for rule, finding in found
-        # A finding without a received value is the second half of another repair.
-        if finding.code is None or (strict and finding.received is not None)
+        if finding.code is None or strict
     ]
     mended = apply(body, _repairs(found)) if found else body
     return [*refused, *_schema_violations(card, path, mended, {violation.param for violation in refused})]
@@ -202,11 +201,11 @@ def _limits_in_words(expected: Mapping[str, Any]) -> Iterator[str]:
 
 
 _SIZES = {
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
-    "maxProperties": "at most {} pairs",
+    "minLength": "{} or more characters",
+    "maxLength": "{} or fewer characters",
+    "minItems": "{} or more items",
+    "maxItems": "{} or fewer items",
+    "maxProperties": "{} or fewer pairs",
     "pattern": "matching {}",
 }
 

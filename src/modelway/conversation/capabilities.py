@@ -22,6 +22,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     thinking_types: frozenset[ThinkingType] = frozenset({"adaptive", "enabled", "disabled"})
     efforts: tuple[Effort, ...] = EFFORTS
     default_effort: Effort | None = None
+    effort_max_without_thinking: Effort | None = None
     sampling: Literal["free", "one_of_temperature_top_p", "refused"] = "free"
     top_k: bool = False
     prefill: bool = False

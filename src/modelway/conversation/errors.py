@@ -70,6 +70,7 @@ KINDS: dict[str, Kind] = dict(
         _kind("timeout", "timeout_error", "request_timeout", 408),
         _kind("conflict", "conflict_error", "conflict", 409),
         _kind("too_large", "request_too_large", "request_too_large", 413),
+        _kind("uri_too_long", "invalid_request_error", "uri_too_long", 414),
         _kind("media_type", "invalid_request_error", "unsupported_media_type", 415),
         _kind("idempotency_mismatch", "invalid_request_error", "idempotency_key_reused", 422),
         _kind("upgrade", "invalid_request_error", "upgrade_required", 426),
@@ -77,7 +78,7 @@ KINDS: dict[str, Kind] = dict(
         _kind("header_too_large", "request_too_large", "header_too_large", 431),
         _kind("internal", "api_error", "internal_error", 500),
         _kind("upstream_auth", "api_error", "upstream_auth", 502, should_retry=False, upstream_at_fault=True),
-        _kind("upstream", "api_error", "upstream_error", 502, upstream_at_fault=True),
+        _kind("upstream", "api_error", "upstream_error", 502, should_retry=True, upstream_at_fault=True),
         _kind("unavailable", "api_error", "service_unavailable", 503),
         _kind("overloaded", "overloaded_error", "server_is_overloaded", 503, 529, should_retry=True),
         _kind(
@@ -89,7 +90,22 @@ KINDS: dict[str, Kind] = dict(
             should_retry=True,
             upstream_at_fault=True,
         ),
-        _kind("upstream_timeout", "timeout_error", "upstream_timeout", 504, upstream_at_fault=True),
+        _kind(
+            "upstream_rate_limited",
+            "rate_limit_error",
+            "rate_limit_exceeded",
+            429,
+            should_retry=True,
+            upstream_at_fault=True,
+        ),
+        _kind(
+            "upstream_timeout",
+            "timeout_error",
+            "upstream_timeout",
+            504,
+            should_retry=True,
+            upstream_at_fault=True,
+        ),
     ]
 )
 

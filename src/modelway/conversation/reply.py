@@ -51,6 +51,11 @@ class Usage(Struct, frozen=True, kw_only=True):
     estimated: bool = False
     ext: Ext = {}
 
+    def plus(self, other: Usage) -> Usage:
+        """Both together: an answer that took several rounds. What neither said stays unsaid."""
+        sums = {name: _sum(getattr(self, name), getattr(other, name)) for name in _COUNTS}
+        return Usage(**sums, estimated=self.estimated or other.estimated, ext={**self.ext, **other.ext})
+
     @property
     def cache_write_tokens(self) -> int | None:
         """Both lives together; None when the upstream said nothing about either."""
@@ -62,6 +67,14 @@ class Usage(Struct, frozen=True, kw_only=True):
     def prompt_tokens(self) -> int:
         """Everything the model read: OpenAI's `prompt_tokens`."""
         return self.input_tokens + (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
+
+
+# Every bucket of a usage; `estimated` and `ext` are no counts.
+_COUNTS = tuple(name for name in Usage.__struct_fields__ if name not in ("estimated", "ext"))
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return second if first is None else first if second is None else first + second
 
 
 class Reply(Struct, frozen=True, kw_only=True):

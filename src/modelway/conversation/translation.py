@@ -52,8 +52,9 @@ class Translation:
     epoch second the call began. `renamed` maps names sent upstream back to the client's; `asked` is
     what the client asked, for the fields a reply echoes. `envelope_secret` signs reasoning envelopes.
     `reply_id` is the reply's id towards the client, once a writer has minted it.
-    `answer_tool` is the tool a model without structured output was made to answer through: its input
-    is the answer's text. `request_id` goes into the error frame of a stream that broke.
+    `resumes` is set while a paused answer is sent back: the conversation then ends with the assistant,
+    who goes on. `answer_tool` is the tool a model without structured output was made to answer through:
+    its input is the answer's text. `request_id` goes into the error frame of a stream that broke.
     """
 
     client: str
@@ -76,6 +77,7 @@ class Translation:
     legacy_functions: bool = False
     enforced_stops: tuple[str, ...] = ()
     answer_tool: str = ""
+    resumes: bool = False
     request_id: str = ""
     warnings: list[Warning] = field(default_factory=list)
 

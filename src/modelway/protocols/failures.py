@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -14,6 +15,8 @@ from modelway.conversation.errors import CallError
 MESSAGE_CHARS_MAX = 500
 # Both SDK families ignore or obey badly what is longer: one stops retrying, the other sleeps.
 RETRY_AFTER_S_MAX = 60.0
+# For a provider that is busy and does not say for how long: the second step of the SDKs' own backoff.
+RETRY_AFTER_S_DEFAULT = 1.0
 
 _SECRETS = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|org)[-_][A-Za-z0-9*_-]{6,}"
@@ -42,14 +45,14 @@ _BY_WORD: dict[str, str] = {
     "server_is_overloaded": "upstream_overloaded",
     "engine_overloaded": "upstream_overloaded",
     "unavailable": "upstream_overloaded",
-    "rate_limit_error": "upstream_overloaded",
-    "rate_limit_exceeded": "upstream_overloaded",
-    "rate_limit_reached": "upstream_overloaded",
-    "too_many_requests": "upstream_overloaded",
+    "rate_limit_error": "upstream_rate_limited",
+    "rate_limit_exceeded": "upstream_rate_limited",
+    "rate_limit_reached": "upstream_rate_limited",
+    "too_many_requests": "upstream_rate_limited",
     "slow_down": "upstream_overloaded",
-    "resource_exhausted": "upstream_overloaded",
-    "tokens": "upstream_overloaded",
-    "requests": "upstream_overloaded",
+    "resource_exhausted": "upstream_rate_limited",
+    "tokens": "upstream_rate_limited",
+    "requests": "upstream_rate_limited",
     "insufficient_quota": "upstream_auth",
     "billing_error": "upstream_auth",
     "authentication_error": "upstream_auth",
@@ -75,14 +78,19 @@ _BY_STATUS: dict[int, str] = {
     408: "upstream_timeout",
     413: "too_large",
     422: "invalid",
-    429: "upstream_overloaded",
+    429: "upstream_rate_limited",
     503: "upstream_overloaded",
     504: "upstream_timeout",
     524: "upstream_timeout",
     529: "upstream_overloaded",
 }
 # The code of these belongs to our own credential or capacity, not to what the client sent.
-_OWN_CODE = frozenset({"upstream_auth", "upstream_overloaded", "upstream_timeout", "context_length"})
+_OWN_CODE = frozenset(
+    {"upstream_auth", "upstream_overloaded", "upstream_rate_limited", "upstream_timeout", "context_length"}
+)
+_BUSY = frozenset({"upstream_overloaded", "upstream_rate_limited"})
+# What a provider says about our account with it is not for our clients.
+_OUR_CREDENTIAL = "The provider refused this gateway's own credential; whoever runs the gateway must look"
 
 
 def read_upstream_error(status: int, body: bytes, headers: Mapping[str, str]) -> CallError:
@@ -92,6 +100,10 @@ def read_upstream_error(status: int, body: bytes, headers: Mapping[str, str]) ->
     """
     error = error_from_object(_as_object(body), status)
     error.retry_after_s = _retry_after_s(headers)
+    if error.retry_after_s is None and error.kind.name in _BUSY:
+        error.retry_after_s = RETRY_AFTER_S_DEFAULT
+    if error.kind.name == "upstream" and status < 500:
+        error.should_retry = False  # it would say the same again
     return error
 
 
@@ -110,6 +122,8 @@ def error_from_object(obj: Mapping[str, Any], status: int | None = None) -> Call
     if status is None:
         status = _status_inside(fields)
     kind = _kind(words, status, message)
+    if kind == "upstream_auth":
+        return CallError(kind, _OUR_CREDENTIAL)
     return CallError(
         kind,
         redacted(message),
@@ -190,8 +204,18 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(headers[name]) * scale
-        except (KeyError, ValueError):  # absent, or an HTTP date, which would need a clock
+        except KeyError:
             continue
+        except ValueError:
+            seconds = _seconds_until(headers[name], headers.get("date", ""))
         if 0 <= seconds < float("inf"):
             return min(seconds, RETRY_AFTER_S_MAX)
     return None
+
+
+def _seconds_until(when: str, now: str) -> float:
+    """From one HTTP date to another, the provider's own clock; negative for what is no date."""
+    try:
+        return (parsedate_to_datetime(when) - parsedate_to_datetime(now)).total_seconds()
+    except (ValueError, TypeError):  # TypeError: one of them names no zone
+        return -1.0

@@ -73,8 +73,17 @@ class Watch(Protocol):
     """
 
     usage: Usage | None
-    complete: bool
     error: CallError | None
+
+    @property
+    def complete(self) -> bool:
+        """The answer is whole: it may end here without being an error."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Its last frame has passed: nothing more is worth waiting for."""
+        ...
 
     def feed(self, chunk: bytes) -> bytes:
         """What goes to the client for `chunk`: nearly always the same object."""

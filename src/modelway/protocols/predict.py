@@ -75,6 +75,7 @@ class PredictRequest:
     passable: bool
     typed: Body = field(repr=False)
     members: Mapping[str, members.Span] = field(repr=False)
+    include_usage: bool = True
 
     def conversation(self, translation: Translation) -> Conversation:
         """The neutral form: instructions, the input, and the schema of the answer."""

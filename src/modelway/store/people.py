@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from modelway.accounts.roles import Role
+from modelway.store.changes import MONEY, count_up
 from modelway.store.schema import accounts, members
 from modelway.store.statements import insert_new
+
+Billing = Literal["prepaid", "postpaid"]
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who pays."""
+    """Who pays. A prepaid account spends what was put in; a postpaid one may owe up to its limit (None: no
+    limit).
+    """
 
     id: str
     name: str
     created_at_ms: int
+    billing: Billing = "postpaid"
+    limit_nano_usd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """What an account has. `available_nano_usd` None: as much as it likes."""
+
+    credit_nano_usd: int
+    posted_nano_usd: int
+    held_nano_usd: int
+    available_nano_usd: int | None
+
+    @property
+    def balance_nano_usd(self) -> int:
+        """What was put in less what was charged: below 0, what a postpaid account owes."""
+        return self.credit_nano_usd - self.posted_nano_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +57,13 @@ class Member:
 def add_account(connection: Connection, account: Account) -> bool:
     """True if it was added, False if the name is taken."""
     return insert_new(
-        connection, accounts, id=account.id, name=account.name, created_at_ms=account.created_at_ms
+        connection,
+        accounts,
+        id=account.id,
+        name=account.name,
+        created_at_ms=account.created_at_ms,
+        billing=account.billing,
+        limit_nano_usd=account.limit_nano_usd,
     )
 
 
@@ -50,6 +79,23 @@ def find_account(connection: Connection, name_or_id: str) -> Account | None:
 def list_accounts(connection: Connection) -> list[Account]:
     rows = connection.execute(select(accounts).order_by(accounts.c.id)).mappings()
     return [_account(row) for row in rows]
+
+
+def money_of(connection: Connection, account_id: str) -> Money:
+    """The account's sums, of one moment."""
+    row = connection.execute(select(accounts).where(accounts.c.id == account_id)).one()
+    credit, posted, held = row.credit_nano_usd, row.posted_nano_usd, row.held_nano_usd
+    limit = row.limit_nano_usd
+    return Money(credit, posted, held, None if limit is None else credit + limit - posted - held)
+
+
+def change_terms(
+    connection: Connection, account_id: str, billing: Billing, limit_nano_usd: int | None
+) -> None:
+    """Every worker hears of it within a second."""
+    values = {"billing": billing, "limit_nano_usd": limit_nano_usd}
+    connection.execute(update(accounts).where(accounts.c.id == account_id).values(values))
+    count_up(connection, MONEY)
 
 
 def add_member(connection: Connection, member: Member) -> None:
@@ -70,7 +116,13 @@ def list_members(connection: Connection, account_id: str) -> list[Member]:
 
 
 def _account(row: RowMapping) -> Account:
-    return Account(id=row["id"], name=row["name"], created_at_ms=row["created_at_ms"])
+    return Account(
+        id=row["id"],
+        name=row["name"],
+        created_at_ms=row["created_at_ms"],
+        billing=row["billing"],
+        limit_nano_usd=row["limit_nano_usd"],
+    )
 
 
 def _member(row: RowMapping) -> Member:

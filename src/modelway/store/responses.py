@@ -78,9 +78,7 @@ def keep(
     statement = insert_for(connection.dialect.name, responses).values(row._asdict())
     newer = {name: statement.excluded[name] for name in row._fields if name not in ("id", "account_id")}
     connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[responses.c.account_id, responses.c.id], set_=newer
-        )
+        statement.on_conflict_do_update(index_elements=[responses.c.account_id, responses.c.id], set_=newer)
     )
     _index(connection, row, item_ids)
     if chain_ids:
@@ -131,7 +129,7 @@ def _index(connection: Connection, row: StoredResponse, item_ids: Sequence[str])
 
 
 def find(connection: Connection, account_id: str, response_id: str, now_ms: int) -> StoredResponse | None:
-    """The account's response of that id; None alike for another's, a deleted, an expired and an unknown one."""
+    """The account's response of that id; None alike for another's, a deleted, an expired, an unknown one."""
     statement = select(*_COLUMNS).where(_visible(account_id, response_id, now_ms))
     row = connection.execute(statement).first()
     return None if row is None else StoredResponse(*row)
@@ -232,7 +230,9 @@ def renew(
 
 def remove(connection: Connection, account_id: str, response_id: str, now_ms: int) -> bool:
     """Delete it for good; True for the one caller who did."""
-    gone = connection.execute(delete(responses).where(_visible(account_id, response_id, now_ms))).rowcount == 1
+    gone = (
+        connection.execute(delete(responses).where(_visible(account_id, response_id, now_ms))).rowcount == 1
+    )
     if gone:
         connection.execute(
             delete(response_items).where(

@@ -12,6 +12,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     ForeignKey,
     Index,
@@ -20,9 +21,10 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
 )
 
-HEAD = "0002"  # the newest migration; zero-padded numbers, so that older compares less
+HEAD = "0004"  # the newest migration; zero-padded numbers, so that older compares less
 
 # Both databases name constraints the same, so that a later migration can drop one by name.
 metadata = MetaData(
@@ -34,13 +36,19 @@ metadata = MetaData(
     }
 )
 
-# Who pays.
+# Who pays. The three sums are what its entries and holds add up to, kept beside them so that one guarded
+# UPDATE can admit a call: credit - posted - held, plus the limit of a postpaid account, stays at 0 or more.
 accounts = Table(
     "accounts",
     metadata,
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("created_at_ms", BigInteger, nullable=False),
+    Column("billing", Text, nullable=False, server_default="postpaid"),  # prepaid | postpaid
+    Column("limit_nano_usd", BigInteger),  # null: none, which only a postpaid account can have
+    Column("credit_nano_usd", BigInteger, nullable=False, server_default="0"),  # put in
+    Column("posted_nano_usd", BigInteger, nullable=False, server_default="0"),  # charged
+    Column("held_nano_usd", BigInteger, nullable=False, server_default="0"),  # set aside for calls in flight
 )
 
 # The people in an account.
@@ -72,6 +80,10 @@ keys = Table(
     Column("revoked_at_ms", BigInteger),
     # Written at most once a minute: good enough to find dead keys, cheap enough for live ones.
     Column("last_used_at_ms", BigInteger),
+    Column("kind", Text, nullable=False, server_default="api"),  # api | management
+    Column("endpoints", JSON(none_as_null=True)),  # paths or patterns; null allows every one
+    Column("addresses", JSON(none_as_null=True)),  # networks it may be used from; null allows every one
+    Column("replaces_id", Text),  # the key that this one was made to take over from
     # The value of changes('keys') when this row last changed: what a worker has to forget.
     Column("change", BigInteger, nullable=False, index=True),
 )
@@ -114,6 +126,11 @@ usage = Table(
     Column("cost_nano_usd", BigInteger),  # null: no price is known, which is not the same as free
     Column("first_token_ms", Integer),
     Column("duration_ms", Integer, nullable=False),
+    Column("member_id", Text),
+    Column("price_version", Text),  # of `prices`; null: no price is known
+    Column("audio_input_tokens", BigInteger),  # among the input tokens
+    Column("audio_output_tokens", BigInteger),  # among the output tokens
+    Column("web_searches", BigInteger),
     # Every report is one account over one period.
     Index(None, "account_id", "started_at_ms"),
 )
@@ -154,4 +171,153 @@ response_items = Table(
     Column("id", Text, primary_key=True),
     Column("response_id", Text, nullable=False),
     Index(None, "account_id", "response_id"),
+)
+
+# The ledger: each row moves an amount from one side (`debit`) to another (`credit`); a side is an account's
+# id or one of `cash`, `revenue`, `overrun`. Nothing is ever changed here: triggers refuse it.
+# Kept in the order of statements (SQLite: the table is its own index, because every call writes here).
+entries = Table(
+    "entries",
+    metadata,
+    Column("account_id", Text, primary_key=True),  # whose statement it is on
+    Column("id", Text, primary_key=True),
+    # top_up | voucher | refund | withdrawal | charge | estimate | void | overrun | correction | return
+    Column("kind", Text, nullable=False),
+    Column("debit", Text, nullable=False),
+    Column("credit", Text, nullable=False),
+    Column("amount_nano_usd", BigInteger, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("attempt_id", Text),  # the upstream attempt this settles; its call's id, and `.n` for the n-th
+    Column("reference", Text),  # the request id, the voucher's mask, the entry that is refunded
+    Column("key_id", Text),
+    Column("member_id", Text),
+    Column("model", Text),
+    Column("price_version", Text),  # null on a charge: unpriced
+    Column("note", Text),
+    UniqueConstraint("attempt_id", "kind"),
+    CheckConstraint("amount_nano_usd >= 0", name="ck_entries_amount"),
+    sqlite_with_rowid=False,
+)
+
+# A call in flight and the money set aside for it. Its end deletes the row and writes an entry, in one
+# transaction. What a dead worker leaves here is resolved from these columns alone.
+holds = Table(
+    "holds",
+    metadata,
+    Column("attempt_id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("member_id", Text),
+    Column("worker_id", Text, nullable=False),
+    Column("amount_nano_usd", BigInteger, nullable=False),
+    Column("caps", Text, nullable=False),  # `cap_id@window_start_ms`, space between; the windows held in
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("price_version", Text),
+    Column("state", Text, nullable=False),  # sent | streaming (then the next three are a checkpoint)
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost_nano_usd", BigInteger, nullable=False),
+    CheckConstraint("amount_nano_usd >= 0", name="ck_holds_amount"),
+    sqlite_with_rowid=False,
+)
+
+# Processes that hold: one row per start. Past its lease (the database's clock) a worker is dead.
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("lease_until_ms", BigInteger, nullable=False),
+)
+
+# Every price that ever was charged, by the name that entries carry.
+prices = Table(
+    "prices",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("price", Text, nullable=False),  # JSON, nano-USD per million tokens
+    Column("first_used_at_ms", BigInteger, nullable=False),
+)
+
+# Credit to be handed out as text. Like keys, only an HMAC of the text is kept.
+vouchers = Table(
+    "vouchers",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("masked", Text, nullable=False),
+    Column("amount_nano_usd", BigInteger, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger),
+    Column("redeemed_at_ms", BigInteger),
+    Column("redeemed_by", Text),  # an account's id
+)
+
+# What may be spent by an account, a member, a key or on a model, per window.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("scope", Text, nullable=False),  # account | member | key | model
+    Column("subject", Text, nullable=False),  # the id of what it is for
+    Column("resets", Text, nullable=False),  # accounts.keys.Resets
+    Column("limit_nano_usd", BigInteger, nullable=False),
+    Column("alerts", JSON, nullable=False),  # percentages at which somebody is told
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("removed_at_ms", BigInteger),
+)
+
+# What was spent and is held against a budget or a key's own limit (`cap_id` is its id), one row per window:
+# a new window is a new row, so nothing is ever set back and two resetters cannot lose what was spent.
+cap_windows = Table(
+    "cap_windows",
+    metadata,
+    Column("cap_id", Text, primary_key=True),
+    Column("window_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("posted_nano_usd", BigInteger, nullable=False),
+    Column("held_nano_usd", BigInteger, nullable=False),
+)
+
+# Thresholds that were crossed, each once per window, and whether somebody was told.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("budget_id", Text, nullable=False),
+    Column("window_start_ms", BigInteger, nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("spent_nano_usd", BigInteger, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_try_at_ms", BigInteger, index=True),  # null: delivered, or given up
+    Column("delivered_at_ms", BigInteger),
+    UniqueConstraint("budget_id", "window_start_ms", "percent"),
+)
+
+# Calls that carried an Idempotency-Key. `status` is null while the first of them runs.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("endpoint", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", LargeBinary(32), nullable=False),  # SHA-256 of method, path and body
+    Column("request_id", Text, nullable=False, index=True),
+    Column("created_at_ms", BigInteger, nullable=False, index=True),
+    Column("status", Integer),
+    Column("headers", LargeBinary),
+    Column("body", LargeBinary),  # null with a status: the answer was too large to keep
+)
+
+# What a model thought before it called a tool, for Chat clients that drop it: by the first call's id.
+reasoning = Table(
+    "reasoning",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("call_id", Text, primary_key=True),  # as the model gave it
+    Column("expires_at_ms", BigInteger, nullable=False, index=True),
+    Column("layout", LargeBinary, nullable=False),  # JSON: sealed reasoning, and where text and calls stood
 )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from modelway.conversation.events import Event
-from modelway.conversation.parts import Part, Turn
+from modelway.conversation.parts import Part, Text, ToolCall, ToolResult, Turn
 from modelway.conversation.request import Conversation
 from modelway.conversation.translation import Translation
 from modelway.protocols.anthropic_messages import MESSAGES
 from modelway.protocols.anthropic_messages.requests import MessagesRequest
+from modelway.protocols.interface import WireProtocol
 
 RECORDINGS = Path(__file__).parents[2] / "recordings" / "messages"
 # Whole answers for which a stream of the same name exists.
@@ -21,6 +22,8 @@ BOTH = sorted(path.stem for path in RECORDINGS.glob("*.json") if path.with_suffi
 STREAMS = sorted(path.stem for path in RECORDINGS.glob("*.sse"))
 
 Json = dict[str, Any]
+WIRE: WireProtocol = MESSAGES  # the type checker compares each method with the interface
+Role = Literal["system", "developer", "user", "assistant"]
 
 
 def recording(name: str) -> bytes:
@@ -69,6 +72,21 @@ def user(*parts: Part) -> Turn:
 
 def assistant(*parts: Part) -> Turn:
     return Turn(role="assistant", parts=parts)
+
+
+def says(text: str, role: Role = "user") -> Turn:
+    return Turn(role=role, parts=(Text(text=text),))
+
+
+def call(identity: str = "t1", arguments: str = "{}", name: str = "f") -> ToolCall:
+    return ToolCall(id=identity, name=name, arguments=arguments)
+
+
+def result(identity: str = "t1", text: str = "ok") -> ToolResult:
+    return ToolResult(call_id=identity, parts=(Text(text=text),))
+
+
+HI = says("hi")
 
 
 def write(*turns: Turn, place: Translation | None = None, **fields: Any) -> Json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -29,14 +31,12 @@ ODD = (
     b' "model" :  "al\\u0069as" ,"max_tokens":5,"tools":[{"name":"f","input_schema":{"type":"object",'
     b'"properties":{"model":{"type":"string"}}}}]}'
 )
-WHOLE_STREAMS = [
-    name for name in STREAMS if not name.startswith(("error", "truncated", "no_message_stop"))
-]
+WHOLE_STREAMS = [name for name in STREAMS if not name.startswith(("error", "truncated", "no_message_stop"))]
 
 
 def fed(watch: Watch, stream: bytes, cuts: list[int]) -> bytes:
     edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    pieces = [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [stream[a:b] for a, b in pairwise(edges)]
     return b"".join(watch.feed(piece) for piece in pieces) + watch.end()
 
 
@@ -233,7 +233,47 @@ def test_the_reader_and_the_watch_agree_on_usage() -> None:
 def test_an_endless_frame_is_cut_off() -> None:
     watch = MESSAGES.watch(True, "m", "m", True)
     chunk = b"x" * (1024 * 1024)
+    for _ in range(8):
+        watch.feed(chunk)
 
     with pytest.raises(CallError):
-        for _ in range(9):
-            watch.feed(chunk)
+        watch.feed(chunk)
+
+
+MIDDLE = [
+    {"role": "user", "content": "a"},
+    {"role": "system", "content": "now in French"},
+    {"role": "assistant", "content": "b"},
+    {"role": "user", "content": "c"},
+]
+
+
+def test_a_system_message_is_wrapped_for_a_model_known_to_refuse_it() -> None:
+    place = translation(capabilities=Capabilities(max_output_tokens=64_000))
+    passed = msgspec.json.decode(parse(messages=MIDDLE).passed("older", place))
+
+    assert passed["model"] == "older"
+    assert [message["role"] for message in passed["messages"]] == ["user", "assistant", "user"]
+    assert codes(place) == ["system_position"]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "strict"),
+    [
+        (Capabilities(), False),
+        (Capabilities(mid_system=True, max_output_tokens=9), False),
+        (Capabilities(max_output_tokens=9), True),
+    ],
+    ids=["no card", "it takes them", "strict"],
+)
+def test_a_system_message_passes_otherwise(capabilities: Capabilities, strict: bool) -> None:
+    request = parse(messages=MIDDLE)
+    place = translation(capabilities=capabilities, strict=strict)
+
+    assert request.passed("m", place) == request.body
+
+
+def test_sampling_at_its_default_passes_to_any_model() -> None:
+    request = parse(temperature=1.0)
+
+    assert request.passed("m", translation(capabilities=ALWAYS_THINKS)) == request.body

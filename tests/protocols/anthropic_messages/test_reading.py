@@ -27,7 +27,15 @@ from modelway.conversation.parts import (
 )
 from modelway.conversation.request import FunctionTool, HostedTool, ReasoningSpec, ToolChoice
 from modelway.protocols.anthropic_messages import MESSAGES
-from tests.protocols.anthropic_messages.support import Json, codes, parse, read, recording, to_chat, translation
+from tests.protocols.anthropic_messages.support import (
+    Json,
+    codes,
+    parse,
+    read,
+    recording,
+    to_chat,
+    translation,
+)
 
 HI: Json = {"role": "user", "content": "hi"}
 BILLING = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2"}
@@ -105,6 +113,13 @@ def test_T074_a_call_and_its_result_keep_their_id_and_the_text_of_their_numbers(
     assert turns[2].parts == (ToolResult(call_id="t", parts=(Text(text="ok"),)),)
 
 
+@pytest.mark.parametrize("block", [{}, {"input": None}, {"input": {}}])
+def test_a_call_may_have_no_input(block: Json) -> None:
+    call = content({"type": "tool_use", "id": "t", "name": "f", **block})[0]
+
+    assert call.arguments == "{}"
+
+
 @pytest.mark.parametrize("result", [{}, {"content": None}, {"content": ""}, {"content": []}])
 def test_T078_a_result_may_say_nothing(result: Json) -> None:
     call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
@@ -177,12 +192,16 @@ def test_T042_unknown_blocks_stay_as_they_are() -> None:
 
 
 def test_fields_nobody_knows_stay_with_their_block() -> None:
-    (part,) = content({"type": "tool_use", "id": "t", "name": "f", "input": {}, "caller": {"type": "direct"}})[:1]
+    (part,) = content(
+        {"type": "tool_use", "id": "t", "name": "f", "input": {}, "caller": {"type": "direct"}}
+    )[:1]
 
     assert part.ext == {"messages": {"caller": {"type": "direct"}}}
 
 
-@pytest.mark.parametrize("block", [{"type": "text"}, {"type": "tool_use", "id": "t"}, {"type": "text", "text": 5}])
+@pytest.mark.parametrize(
+    "block", [{"type": "text"}, {"type": "tool_use", "id": "t"}, {"type": "text", "text": 5}]
+)
 def test_a_half_block_is_refused_by_its_place(block: Json) -> None:
     with pytest.raises(CallError) as caught:
         read(messages=[{"role": "user", "content": [block]}])

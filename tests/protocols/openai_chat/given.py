@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from modelway.conversation.capabilities import ANY_MODEL, Capabilities
+from modelway.conversation.errors import CallError
 from modelway.conversation.events import Event
-from modelway.conversation.parts import Part, Text, Turn
+from modelway.conversation.parts import Part, Text, ToolResult, Turn
 from modelway.conversation.reply import Reply
 from modelway.conversation.request import Conversation
 from modelway.conversation.translation import Translation
@@ -98,3 +101,33 @@ def reply(name: str, shared: Translation | None = None) -> Reply:
 
 def codes(shared: Translation) -> list[str]:
     return [warning.code for warning in shared.warnings]
+
+
+def result(call_id: str, *parts: Any, is_error: bool = False) -> ToolResult:
+    return ToolResult(call_id=call_id, parts=parts, is_error=is_error)
+
+
+def messages(conversation: Conversation, shared: Any = None) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = written(conversation, shared)["messages"]
+    return found
+
+
+def lost(
+    conversation: Conversation, capabilities: Capabilities | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """What is sent, and the warnings; in strict mode the same must be a 400 that says so."""
+    chosen = capabilities or Capabilities()
+    shared = translation("messages", capabilities=chosen)
+    sent = written(conversation, shared)
+    strict = translation("messages", capabilities=chosen, strict=True)
+    with pytest.raises(CallError) as caught:
+        CHAT.write_request(conversation, strict)
+    assert caught.value.code == codes(shared)[0]
+    return sent, codes(shared)
+
+
+def refused(conversation: Conversation, capabilities: Capabilities | None = None) -> CallError:
+    with pytest.raises(CallError) as caught:
+        written(conversation, translation("messages", capabilities=capabilities or Capabilities()))
+    assert caught.value.kind.status == 400
+    return caught.value

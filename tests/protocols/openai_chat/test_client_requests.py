@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from modelway.conversation.envelope import seal
 from modelway.conversation.errors import CallError
 from modelway.conversation.parts import (
     Audio,
@@ -316,7 +314,7 @@ def test_T130_a_data_url_no_vendor_takes_is_refused(url: str) -> None:
         ({"type": "hologram"}, "messages.0.content.0.type"),
         ({"type": "text"}, "messages.0.content.0.text"),
         ({"type": "image_url"}, "messages.0.content.0.image_url"),
-        ({"type": "input_audio", "input_audio": 3}, "messages.0.content.0.data"),
+        ({"type": "input_audio", "input_audio": 3}, "messages.0.content.0.input_audio"),
     ],
 )
 def test_T042_a_part_nobody_can_carry_is_named(part: dict[str, Any], param: str) -> None:
@@ -340,121 +338,6 @@ def test_T080_an_error_written_as_a_prefix_is_an_error_again() -> None:
     assert turn.parts == (ToolResult(call_id="call_1", parts=(Text(text="no such city"),), is_error=True),)
 
 
-# ---- reasoning ----
-
-
-def history(**fields: Any) -> tuple[Any, ...]:
-    message = {"role": "assistant", "content": "Hello", **fields}
-    return read(messages=[HI, message, HI]).turns[1].parts
-
-
-def test_plain_reasoning_comes_before_the_text() -> None:
-    assert history(reasoning_content="hm") == (Reasoning(text="hm"), Text(text="Hello"))
-    assert history(reasoning="hm") == (Reasoning(text="hm"), Text(text="Hello"))
-
-
-def test_T134_a_signed_detail_is_restored_with_its_signature() -> None:
-    detail = {"type": "reasoning.text", "text": "hm", "signature": "c2ln", "format": "anthropic-claude-v1"}
-
-    assert history(reasoning_content="hm", reasoning_details=[detail])[0] == Reasoning(
-        text="hm", secret=Secret(vendor="anthropic", kind="signature", value="c2ln")
-    )
-
-
-def test_thinking_blocks_are_read_as_reasoning() -> None:
-    blocks = [
-        {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
-        {"type": "redacted_thinking", "data": "ZGF0YQ"},
-    ]
-
-    assert history(thinking_blocks=blocks)[:2] == (
-        Reasoning(text="hm", secret=Secret(vendor="anthropic", kind="signature", value="c2ln")),
-        Reasoning(secret=Secret(vendor="anthropic", kind="redacted", value="ZGF0YQ"), redacted=True),
-    )
-
-
-def test_T135_our_own_envelope_is_opened_and_a_forged_one_left_out() -> None:
-    shared = translation()
-    secret = Secret(vendor="openai", kind="encrypted", value="gAAAA", id="rs_1")
-    thought = Reasoning(summaries=("It greets.",), secret=secret)
-    sealed = {"type": "reasoning.encrypted", "data": seal(thought, shared.envelope_secret), "format": "mw1"}
-    forged = {**sealed, "data": seal(thought, b"someone else")}
-
-    assert history(reasoning_details=[sealed])[0] == thought
-    message = {"role": "assistant", "content": "Hello", "reasoning_details": [forged]}
-    turns = read(shared, messages=[HI, message, HI]).turns
-    assert turns[1].parts == (Text(text="Hello"),)
-    assert codes(shared) == ["reasoning_dropped"]
-
-
-# ---- broken histories ----
-
-BROKEN = {
-    "T054 a call followed by a user": ([HI, ASKS, HI], "messages.2.role"),
-    "T055 a result without a call": ([HI, ANSWERS], "messages.1.tool_call_id"),
-    "T056 a result behind a user": ([HI, ASKS, HI, ANSWERS], "messages.2.role"),
-    "a call at the end": ([HI, ASKS], "messages.role"),
-    "the same result twice": ([HI, ASKS, ANSWERS, ANSWERS], "messages.3.tool_call_id"),
-}
-
-
-@pytest.mark.parametrize("case", BROKEN)
-def test_T054_T055_T056_a_broken_history_is_mended_or_refused_when_strict(case: str) -> None:
-    messages, param = BROKEN[case]
-    lenient = translation()
-    turns = read(lenient, messages=messages, tools=[WEATHER]).turns
-
-    open_calls: set[str] = set()
-    for turn in turns:
-        results = {part.call_id for part in turn.parts if isinstance(part, ToolResult)}
-        assert results <= open_calls
-        open_calls -= results
-        assert not (open_calls and turn.role == "assistant")
-        open_calls |= {part.id for part in turn.parts if isinstance(part, ToolCall)}
-    assert not open_calls
-    assert set(codes(lenient)) == {"repaired"}
-
-    with pytest.raises(CallError) as caught:
-        read(translation(strict=True), messages=messages, tools=[WEATHER])
-    assert caught.value.param == param
-    assert "call_1" in caught.value.message
-
-
-def test_a_clean_history_is_untouched() -> None:
-    shared = translation(strict=True)
-    turns = read(shared, messages=[HI, ASKS, ANSWERS, HI], tools=[WEATHER]).turns
-
-    assert [turn.role for turn in turns] == ["user", "assistant", "user", "user"]
-    assert shared.warnings == []
-
-
-# ---- passing on ----
-
-
-def test_T290_T292_T296_only_the_models_name_changes() -> None:
-    odd = (
-        b'{ "x": {"model": "inner", "big": 1180591620717411303424, "huge": 1e400},'
-        b'\n"messages" :[{"role":"user","content":"\\"model\\":\\"m\\""}], "mod\\u0065l" : "m" ,"t":1.0}'
-    )
-    request = CHAT.parse(odd, {})
-
-    assert request.passed("m", translation()) == odd
-    assert request.passed("other", translation()) == odd.replace(b': "m" ,', b': "other" ,')
-
-
-def test_T294_a_stream_is_asked_for_its_usage() -> None:
-    plain = CHAT.parse(b' {"model":"m","messages":[{"role":"user","content":"x"}],"stream":true}', {})
-    assert json.loads(plain.passed("m", translation()))["stream_options"] == {"include_usage": True}
-
-    other = CHAT.parse(body(stream=True, stream_options={"include_obfuscation": False}), {})
-    sent = json.loads(other.passed("n", translation()))
-    assert sent["stream_options"] == {"include_obfuscation": False, "include_usage": True}
-    assert sent["model"] == "n"
-
-    asked = body(stream=True, stream_options={"include_usage": True})
-    assert CHAT.parse(asked, {}).passed("m", translation()) == asked
-
-
 def test_T114_the_newer_of_two_limits_counts() -> None:
     shared = translation()
 
@@ -471,3 +354,39 @@ def test_the_estimate_counts_text_tools_and_pictures_but_not_base64() -> None:
     assert 320 <= estimate(messages=[{"role": "user", "content": text}]) <= 480
     assert estimate(messages=[{"role": "user", "content": [picture]}]) < 2000
     assert estimate(tools=[WEATHER]) > estimate() > 0
+
+
+def test_fields_only_chat_has_are_judged_when_they_leave() -> None:
+    leaving = translation(upstream="messages")
+    kept = read(leaving, prediction={"type": "content"}, an_odd_one=1).ext
+    assert kept == {"chat": {"prediction": {"type": "content"}, "an_odd_one": 1}}
+    assert [(warning.code, warning.param) for warning in leaving.warnings] == [
+        ("unknown_field", "an_odd_one")
+    ]
+
+    staying = translation(upstream="chat", strict=True)
+    assert read(staying, an_odd_one=1, audio={}).ext == {"chat": {"an_odd_one": 1, "audio": {}}}
+    constraints: list[dict[str, Any]] = [
+        {"audio": {"voice": "ash"}},
+        {"modalities": ["text", "audio"]},
+        {"moderation": {}},
+    ]
+    for fields in constraints:
+        with pytest.raises(CallError) as caught:
+            read(translation(upstream="messages"), **fields)
+        assert caught.value.param in fields
+    assert read(translation(upstream="messages", strict=True), modalities=["text"]).ext == {}
+
+
+def test_results_of_custom_tools_are_free_text() -> None:
+    patch = {"id": "c", "type": "custom", "custom": {"name": "patch", "input": "*** Begin"}}
+    turns = read(
+        messages=[
+            HI,
+            {"role": "assistant", "tool_calls": [patch]},
+            {"role": "tool", "tool_call_id": "c", "content": "ok"},
+        ]
+    ).turns
+
+    assert turns[1].parts == (ToolCall(id="c", name="patch", arguments="*** Begin", freeform=True),)
+    assert turns[2].parts == (ToolResult(call_id="c", parts=(Text(text="ok"),), freeform=True),)

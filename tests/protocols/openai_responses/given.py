@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from modelway.conversation.capabilities import ANY_MODEL, Capabilities
 from modelway.conversation.events import Event
+from modelway.conversation.parts import Part, Text, Turn
 from modelway.conversation.request import Conversation
 from modelway.conversation.translation import Translation
 from modelway.protocols.openai_responses import RESPONSES
@@ -20,6 +23,13 @@ STREAMS = sorted(path.stem for path in RECORDINGS.glob("*.sse"))
 PAIRS = sorted(path.stem for path in RECORDINGS.glob("*.json") if path.with_suffix(".sse").exists())
 SECRET = b"an installation's secret"
 Wire = dict[str, Any]
+
+CALL: Wire = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}
+OUTPUT: Wire = {"type": "function_call_output", "call_id": "c1", "output": "42"}
+USER: Wire = {"role": "user", "content": "Hi"}
+
+CLOSED: Wire = {"type": "object", "properties": {"a": {}}, "required": ["a"], "additionalProperties": False}
+OPEN: Wire = {"type": "object", "properties": {"a": {}}}
 
 
 def recording(name: str) -> bytes:
@@ -79,10 +89,28 @@ def frames_of(stream: bytes) -> list[Wire]:
     """The data of each frame a client sees; every frame has its event line and its blank line."""
     found: list[Wire] = []
     for block in stream.decode().removesuffix("\n\n").split("\n\n"):
-        if block.startswith(":"):
+        if block.startswith(":") or not block.strip("\n"):
             continue
-        name, data = block.split("\n")
+        name, data = block.strip("\n").split("\n")
         value = json.loads(data.removeprefix("data: "))
         assert name == f"event: {value['type']}"
         found.append(value)
     return found
+
+
+def asking(*parts: Part, **fields: Any) -> Conversation:
+    turn = Turn(role="user", parts=parts or (Text(text="Hi"),), path="messages.0")
+    return structs.replace(Conversation(model="up", turns=(turn,)), **fields)
+
+
+def history(*parts: Part) -> Conversation:
+    turns = (
+        Turn(role="user", parts=(Text(text="Go"),), path="messages.0"),
+        Turn(role="assistant", parts=parts, path="messages.1"),
+        Turn(role="user", parts=(Text(text="And?"),), path="messages.2"),
+    )
+    return Conversation(model="m", turns=turns)
+
+
+def codes(using: Translation) -> list[str]:
+    return [each.code for each in using.warnings]

@@ -156,7 +156,7 @@ def test_T180_an_error_inside_a_200_is_an_error() -> None:
     ("error", "kind"),
     [
         ({"code": "server_error", "message": "x"}, "upstream"),
-        ({"code": "rate_limit_exceeded", "message": "x"}, "upstream_overloaded"),
+        ({"code": "rate_limit_exceeded", "message": "x"}, "upstream_rate_limited"),
         (None, "upstream"),
     ],
 )
@@ -270,6 +270,17 @@ def test_T289_usage_nobody_reported_is_estimated() -> None:
 
 
 @pytest.mark.parametrize(
+    ("answered", "tier"),
+    [(None, "auto"), ("priority", "priority"), ("standard", "default"), ("batch", "default")],
+)
+def test_the_tier_is_one_of_openais(answered: str | None, tier: str) -> None:
+    body = written(replying(Text(text="Hi"), service_tier=answered))
+
+    assert body["service_tier"] == tier
+    Response.model_validate(body)
+
+
+@pytest.mark.parametrize(
     ("stop", "status", "reason"),
     [
         ("end", "completed", None),
@@ -317,6 +328,13 @@ def test_citations_become_annotations() -> None:
     citations = (
         Citation(kind="url", url="https://x.org", title="X", start=0, end=2, vendor="anthropic"),
         Citation(kind="document", quoted="q", vendor="anthropic", raw={"type": "char_location"}),
+        Citation(
+            kind="url",
+            url="https://y.org",
+            start=1,
+            vendor="openai",
+            raw={"type": "url_citation", "url_citation": {"url": "https://y.org"}},
+        ),
     )
 
     (item,) = written(replying(Text(text="Hi", citations=citations)))["output"]
@@ -328,7 +346,8 @@ def test_citations_become_annotations() -> None:
             "title": "X",
             "start_index": 0,
             "end_index": 2,
-        }
+        },
+        {"type": "url_citation", "url": "https://y.org", "title": "", "start_index": 1, "end_index": 2},
     ]
 
 
@@ -350,7 +369,8 @@ def test_T173_T174_foreign_reasoning_travels_in_an_envelope(part: Reasoning) -> 
 
 
 def test_openais_own_secret_is_not_put_into_an_envelope() -> None:
-    part = Reasoning(summaries=("hm",), secret=Secret("openai", "encrypted", "gAAA", id="rs_9"))
+    secret = Secret("openai", "encrypted", "gAAA", id="rs_9")
+    part = Reasoning(summaries=("hm",), secret=secret, ext={"responses": {"id": "rs_9"}})
 
     item = written(replying(part, Text(text="42")))["output"][0]
 

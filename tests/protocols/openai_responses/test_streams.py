@@ -90,9 +90,7 @@ def test_interleaved_calls_come_one_after_the_other() -> None:
 
     first = events.index(PartEnded(0))
     assert [each.text for each in events[:first] if isinstance(each, ArgumentsAdded)] == ['{"a"', ":1}"]
-    assert [each.text for each in events[first:] if isinstance(each, ArgumentsAdded)] == ['{"b":2}'] or [
-        each.text for each in events[first:] if isinstance(each, ArgumentsAdded)
-    ] == ['{"b', '":2}']
+    assert [each.text for each in events[first:] if isinstance(each, ArgumentsAdded)] == ['{"b', '":2}']
 
 
 def test_T236_summaries_text_and_the_secret_come_in_their_places() -> None:
@@ -132,9 +130,9 @@ def test_a_stream_of_nothing_but_its_end_still_has_its_text() -> None:
     ("name", "kind", "code"),
     [
         ("truncated_between_frames", "upstream", "upstream_truncated"),
-        ("truncated_inside_a_frame", "upstream", None),
+        ("truncated_inside_a_frame", "upstream", "upstream_truncated"),
         ("failed_after_text", "upstream", "server_error"),
-        ("failed_by_rate_limit", "upstream_overloaded", None),
+        ("failed_by_rate_limit", "upstream_rate_limited", None),
         ("error_event", "upstream_overloaded", None),
     ],
 )

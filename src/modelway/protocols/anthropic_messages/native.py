@@ -4,7 +4,7 @@ refuse, brought into a form it takes. Strict calls go as they came and get the v
 
 from __future__ import annotations
 
-from modelway.conversation.capabilities import Capabilities
+from modelway.conversation.capabilities import ANY_MODEL, Capabilities
 from modelway.conversation.request import ReasoningSpec
 from modelway.conversation.translation import Translation
 from modelway.protocols.anthropic_messages.thinking import plan
@@ -14,6 +14,16 @@ from modelway.protocols.members import Span
 Changes = dict[str, bytes | None]  # top-level name -> its new text, None to leave it out
 
 
+def must_be_rewritten(body: Body, translation: Translation) -> bool:
+    """Whether the messages hold a system message, and the model is known to take none there: agents send
+    them to every gateway. A model without a card is left to judge for itself.
+    """
+    if translation.strict or all(message.role != "system" for message in body.messages):
+        return False
+    capabilities = translation.capabilities
+    return not capabilities.mid_system and capabilities != ANY_MODEL
+
+
 def changes(body: Body, translation: Translation) -> Changes:
     """What must differ from the body as it came; nearly always nothing."""
     if translation.strict:
@@ -21,14 +31,17 @@ def changes(body: Body, translation: Translation) -> Changes:
     return _sampling(body, translation) | _thinking(body, translation)
 
 
+_NEUTRAL = {"temperature": 1.0, "top_p": 1.0, "top_k": None}  # what even a refusing model takes
+
+
 def _sampling(body: Body, translation: Translation) -> Changes:
-    capabilities = translation.capabilities
+    allowed = translation.capabilities.sampling
     dropped: Changes = {}
-    if capabilities.sampling == "refused":
+    if allowed == "refused":
         dropped = {
-            name: None for name in ("temperature", "top_p", "top_k") if getattr(body, name) is not None
+            name: None for name, neutral in _NEUTRAL.items() if getattr(body, name) not in (None, neutral)
         }
-    elif capabilities.sampling == "one_of_temperature_top_p" and None not in (body.temperature, body.top_p):
+    elif allowed == "one_of_temperature_top_p" and None not in (body.temperature, body.top_p):
         dropped = {"top_p": None}
     for name in dropped:
         translation.warn("sampling", name, f"This model refuses `{name}` here; it is left out")

@@ -34,19 +34,24 @@ from modelway.conversation.parts import (
     Vendor,
 )
 from modelway.conversation.translation import Translation
-from modelway.protocols.anthropic_messages.wire import NAME, compact, text_of
+from modelway.protocols.anthropic_messages.wire import NAME, compact, present, text_of
 
 Fields = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Place:
-    """Where blocks are read: the call, the vendor whose signatures these are, and the path for errors."""
+    """Where blocks are read: the call, the vendor whose signatures these are, and the path for errors.
+
+    `opens`: signatures may be envelopes of this gateway. In an upstream's answer they are not: one that
+    looks like it belongs to a gateway further up, and goes back to it unopened.
+    """
 
     translation: Translation
     vendor: Vendor
     model: str = ""
     path: str = ""
+    opens: bool = True
 
 
 def read_blocks(blocks: Iterable[Fields], place: Place) -> tuple[Part, ...]:
@@ -200,7 +205,7 @@ def _opened(sealed: str, place: Place) -> Reasoning | None:
 
 def _thinking(fields: Fields, place: Place) -> Reasoning | None:
     signature = str(fields.get("signature") or "")
-    if is_envelope(signature):
+    if place.opens and is_envelope(signature):
         return _opened(signature, place)
     secret = Secret(place.vendor, "signature", signature, place.model) if signature else None
     return Reasoning(
@@ -210,7 +215,7 @@ def _thinking(fields: Fields, place: Place) -> Reasoning | None:
 
 def _redacted(fields: Fields, place: Place) -> Reasoning | None:
     data = str(fields["data"])
-    if is_envelope(data):
+    if place.opens and is_envelope(data):
         return _opened(data, place)
     return Reasoning(
         redacted=True,
@@ -222,7 +227,7 @@ def _redacted(fields: Fields, place: Place) -> Reasoning | None:
 def arguments_of(value: Any) -> str:
     """A tool's input as compact JSON text; numbers of raw input stay as they were written."""
     if isinstance(value, Raw):
-        return compact(value)
+        return compact(value) if present(value) else "{}"
     return "{}" if value is None else text_of(value)
 
 

@@ -14,7 +14,7 @@ from modelway.conversation.translation import Translation
 from modelway.protocols.anthropic_messages.names import client_name
 from modelway.protocols.anthropic_messages.read_blocks import Fields, Place, read_blocks, vendor_of
 from modelway.protocols.anthropic_messages.usage import note, read_stop, read_usage
-from modelway.protocols.anthropic_messages.wire import NAME, Members, loose
+from modelway.protocols.anthropic_messages.wire import NAME, Members, block_fields, loose
 from modelway.protocols.failures import error_from_object
 
 _TOP = frozenset(
@@ -40,7 +40,7 @@ def read_reply(body: bytes, translation: Translation) -> Reply:
         members = _members.decode(body)
         content = members.pop("content", Raw(b"[]"))
         top = loose(members)
-        blocks = [_fields(block) for block in _contents.decode(content)]
+        blocks = [block_fields(block) for block in _contents.decode(content)]
     except (msgspec.MsgspecError, RecursionError) as reason:
         raise CallError.upstream(f"The provider's answer is no Messages reply: {reason}") from None
     if top.get("error") is not None or top.get("type") == "error":
@@ -50,16 +50,9 @@ def read_reply(body: bytes, translation: Translation) -> Reply:
     return _reply(top, blocks, translation)
 
 
-def _fields(members: Members) -> Fields:
-    fields = loose(members)
-    if fields.get("type") == "tool_use" and "input" in members:
-        fields["input"] = members["input"]
-    return fields
-
-
 def _reply(top: Fields, blocks: list[Fields], translation: Translation) -> Reply:
     model = str(top.get("model") or "")
-    place = Place(translation, vendor_of(translation), model)
+    place = Place(translation, vendor_of(translation), model, opens=False)
     try:
         parts = read_blocks(blocks, place)
     except CallError as error:

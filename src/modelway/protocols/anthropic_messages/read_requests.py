@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
-from msgspec import Raw
 
 from modelway.conversation.parts import Part, Text, Turn
 from modelway.conversation.repair import repaired
@@ -29,6 +28,7 @@ from modelway.protocols.anthropic_messages.wire import (
     BILLING_HEADER,
     NAME,
     Members,
+    block_fields,
     decode_content,
     decode_messages,
     loose,
@@ -143,7 +143,7 @@ def _turn(members: Members, path: str, translation: Translation) -> Turn | None:
         parts = (Text(text=content),)
     else:
         place = Place(translation, "anthropic", path=path)
-        parts = read_blocks([_block(block) for block in content], place)
+        parts = read_blocks([block_fields(block) for block in content], place)
     if role == "system":
         parts = _without_billing(parts, translation)
         if not parts:
@@ -151,14 +151,6 @@ def _turn(members: Members, path: str, translation: Translation) -> Turn | None:
     rest = {name: raw for name, raw in members.items() if name not in ("role", "content")}
     ext = {NAME: loose(rest)} if rest else {}
     return Turn(role=cast(Any, role), parts=parts, path=path, ext=ext)
-
-
-def _block(members: Members) -> Fields:
-    """A block's members decoded, but a tool's input left as text."""
-    fields = loose(members)
-    if "input" in members and isinstance(members["input"], Raw):
-        fields["input"] = members["input"] if fields.get("type") == "tool_use" else fields["input"]
-    return fields
 
 
 _CHOICES: dict[str, Callable[[Fields], ToolChoice]] = {

@@ -50,7 +50,7 @@ class MessagesReader:
 
     def __init__(self, translation: Translation) -> None:
         self._translation = translation
-        self._place = Place(translation, vendor_of(translation))
+        self._place = Place(translation, vendor_of(translation), opens=False)
         self._frames = Frames()
         self._events: list[Event] = []
         self._part: Part | None = None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import structs
 
 from modelway.conversation.errors import CallError
 from modelway.conversation.request import Conversation
@@ -18,6 +19,7 @@ from modelway.protocols.anthropic_messages import faults, native
 from modelway.protocols.anthropic_messages.read_requests import read_conversation
 from modelway.protocols.anthropic_messages.validity import Findings, check, examine
 from modelway.protocols.anthropic_messages.wire import VERSIONS, Body, decode_body, encode
+from modelway.protocols.anthropic_messages.write_requests import write_request
 from modelway.protocols.members import Span, replaced, spans
 
 # 32 MB is what the vendor takes (413 above it).
@@ -47,10 +49,12 @@ class MessagesRequest:
         return read_conversation(self.body, self.members, translation)
 
     def passed(self, model: str, translation: Translation) -> bytes:
-        """The body for a Messages upstream: the model's name replaced, and, unless strict, the few
-        fields this model is known to refuse brought into a form it takes.
+        """The body for a Messages upstream: the model's name replaced, and, unless strict, what this
+        model is known to refuse brought into a form it takes.
         """
         self.findings.raise_native()
+        if native.must_be_rewritten(self.parsed, translation):
+            return write_request(structs.replace(self.conversation(translation), model=model), translation)
         changes = native.changes(self.parsed, translation)
         if not changes:
             return replaced(self.body, self.members["model"], encode(model))

@@ -54,7 +54,7 @@ def without_thinking(planned: Plan, translation: Translation) -> Plan | None:
     """The plan with thinking switched off; None if this model always thinks."""
     if "disabled" not in translation.capabilities.thinking_types:
         return None
-    return Plan({"type": "disabled"}, planned.effort)
+    return _Planner(ReasoningSpec("off", planned.effort), 0, translation).plan()
 
 
 class _Planner:
@@ -85,14 +85,23 @@ class _Planner:
         return Plan(self._display({"type": "adaptive"}))
 
     def _off(self, mode: str) -> Plan:
-        if mode == "between_tools" and mode in self.types:
-            return Plan({"type": "between_tools"})
-        if "disabled" in self.types:
-            return Plan({"type": "disabled"})
+        for kind in (mode, "disabled"):
+            if kind in self.types:
+                return Plan({"type": kind}, self._effort(self._quiet_effort()))
         if not self.types:
             return Plan()
         self._lose("reasoning.mode", "This model always thinks; its lowest effort is sent")
         return Plan(None, self._effort("low"))
+
+    def _quiet_effort(self) -> Effort | None:
+        """The effort asked for beside no thinking, as high as this model takes it then."""
+        effort, most = self.spec.effort, self.translation.capabilities.effort_max_without_thinking
+        if effort is None or effort == "none":
+            return None
+        if most is None or EFFORTS.index(effort) <= EFFORTS.index(most):
+            return effort
+        self._lose("reasoning.effort", f"Without thinking {most} is this model's highest effort, and is sent")
+        return most
 
     def _adaptive(self, effort: Effort | None) -> Plan:
         if "adaptive" in self.types:

@@ -69,9 +69,11 @@ def write_usage(usage: Usage) -> Fields:
     fields["output_tokens"] = usage.output_tokens
     if usage.reasoning_tokens is not None:
         fields["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
-    if usage.web_searches:
-        fields["server_tool_use"] = {"web_search_requests": usage.web_searches, "web_fetch_requests": 0}
-    return {**fields, **usage.ext.get(NAME, {})}
+    own = usage.ext.get(NAME, {})
+    if usage.web_searches or own.get("server_tool_use"):
+        counts = {"web_search_requests": usage.web_searches or 0, "web_fetch_requests": 0}
+        own = {**own, "server_tool_use": counts | own.get("server_tool_use", {})}
+    return {**fields, **own}
 
 
 def estimated(translation: Translation) -> Usage:

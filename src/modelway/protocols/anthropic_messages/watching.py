@@ -39,6 +39,10 @@ class StreamWatch:
         self._deltas = 0
         self._delta_bytes = 0
 
+    @property
+    def ended(self) -> bool:
+        return self.complete
+
     def feed(self, chunk: bytes) -> bytes:
         if not self._held and chunk.endswith(b"\n\n"):
             return self._look(chunk)
@@ -66,7 +70,8 @@ class StreamWatch:
         deltas = whole.count(b"event: content_block_delta")
         if deltas:
             self._deltas += deltas
-            self._delta_bytes += len(whole)
+            if whole.count(b"event: ") == deltas:  # nothing but deltas, as nearly always
+                self._delta_bytes += len(whole)
         if b'"usage"' not in whole and b"message_stop" not in whole and b"error" not in whole:
             return whole
         frames = Frames()
@@ -83,7 +88,7 @@ class StreamWatch:
         except (msgspec.MsgspecError, RecursionError):
             return whole
         kind = data.get("type")
-        if kind == "message_start":
+        if kind == "message_start" and isinstance(data.get("message"), dict):
             self._note_usage(data["message"].get("usage"))
             return self._renamed(frame.data, whole)
         if kind == "message_delta":
@@ -104,10 +109,11 @@ class StreamWatch:
     def _renamed(self, data: bytes, whole: bytes) -> bytes:
         if self._model is None:
             return whole
-        begin, end = spans(data)["message"]
-        message = data[begin:end]
-        model = spans(message).get("model")
-        if model is None:
+        try:
+            begin, end = spans(data)["message"]
+            message = data[begin:end]
+            model = spans(message)["model"]
+        except (CallError, KeyError):  # an odd server's frame passes as it is
             return whole
         return whole.replace(message, replaced(message, model, encode(self._model)), 1)
 
@@ -148,6 +154,10 @@ class WholeWatch:
         self.error: CallError | None = None
         self._model = model_asked if model_asked != model_sent else None
         self._body = b""
+
+    @property
+    def ended(self) -> bool:
+        return self.complete
 
     def feed(self, chunk: bytes) -> bytes:
         """Nothing until the body is whole; then all of it."""

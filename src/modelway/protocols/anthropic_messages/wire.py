@@ -140,6 +140,14 @@ def loose(members: Members) -> dict[str, Any]:
     return {name: _value(raw) for name, raw in members.items()}
 
 
+def block_fields(members: Members) -> dict[str, Any]:
+    """A content block's members decoded, but a tool's input left as the text it was."""
+    fields = loose(members)
+    if fields.get("type") == "tool_use" and "input" in members:
+        fields["input"] = members["input"]
+    return fields
+
+
 def _value(raw: Raw) -> Any:
     try:
         return msgspec.json.decode(raw)

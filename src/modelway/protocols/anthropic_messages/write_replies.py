@@ -46,12 +46,26 @@ def write_reply(reply: Reply, translation: Translation) -> bytes:
 
 
 def write_blocks(reply: Reply, translation: Translation) -> list[Fields]:
-    """The content. Where a form was asked for there is one text block: SDKs parse each as JSON."""
+    """The content. Where a form was asked for there is one text block: SDKs parse each as JSON. Where
+    single calls were asked for, an upstream that cannot be told so has its later ones left out.
+    """
     parts = list(reply.parts)
     if translation.asked is not None and translation.asked.output.format != "text":
         parts = _one_text(parts)
+    calls = [part for part in parts if isinstance(part, ToolCall)]
+    for extra in calls[1:]:
+        if single_call(translation):
+            parts.remove(extra)
     cut = reply.stop.reason in ("max_tokens", "context_window")
     return [block for part in parts for block in blocks_of(part, translation, cut)]
+
+
+def single_call(translation: Translation) -> bool:
+    """Whether the client wants one call at a time; warns, because this is asked when there are more."""
+    if translation.asked is None or translation.asked.parallel_tools is not False:
+        return False
+    note(translation, "parallel", "tool_choice", "The model made several calls; only the first is given")
+    return True
 
 
 def _one_text(parts: list[Part]) -> list[Part]:

@@ -29,7 +29,12 @@ from modelway.conversation.reply import Usage
 from modelway.conversation.translation import Translation
 from modelway.protocols.anthropic_messages.usage import estimated, write_stop, write_usage
 from modelway.protocols.anthropic_messages.wire import EMPTY_TEXT, encode, text_of
-from modelway.protocols.anthropic_messages.write_replies import blocks_of, citation_of, signature_of
+from modelway.protocols.anthropic_messages.write_replies import (
+    blocks_of,
+    citation_of,
+    signature_of,
+    single_call,
+)
 from modelway.protocols.sse import frame, one_line
 
 Fields = dict[str, Any]
@@ -57,6 +62,7 @@ class MessagesWriter:
         self._thinking = Fold()  # the open reasoning, whole, for its signature
         self._summary: int | None = None
         self._refusal: str | None = None
+        self._called = False
 
     def write(self, event: Event) -> bytes:
         handler = _HANDLERS.get(type(event))
@@ -116,7 +122,9 @@ class MessagesWriter:
         return begun + (self._delta("thinking_delta", "thinking", part.text) if part.text else b"")
 
     def _open_call(self, part: ToolCall) -> bytes:
-        self._open = part
+        if self._called and single_call(self._translation):
+            return b""
+        self._open, self._called = part, True
         identity = part.id or self._translation.mint("toolu_")
         begun = self._begin({"type": "tool_use", "id": identity, "name": part.name, "input": {}})
         if part.freeform:

@@ -23,13 +23,10 @@ def write_turns(turns: Sequence[Turn], writing: Writing) -> tuple[list[Fields], 
     """The system blocks and the messages; raises `CallError` (400) if the user ends on nothing."""
     leading = list(takewhile(_instructs, turns))
     system = [block for turn in leading for block in _written(turn, writing)]
-    rest = turns[len(leading) :]
     alternation = _Alternation(writing)
-    for turn in rest:
+    for turn in turns[len(leading) :]:
         alternation.add(turn)
     messages = alternation.done()
-    if rest and rest[-1].role == "user" and (not messages or messages[-1]["role"] == "assistant"):
-        raise CallError.invalid("The last user message is empty; it must say something", param=rest[-1].path)
     return system, [{**message, "content": unwrapped(message["content"])} for message in messages]
 
 
@@ -62,10 +59,12 @@ class _Alternation:
         self.writing = writing
         self.messages: list[Fields] = []
         self.late: list[tuple[Turn, list[Fields]]] = []
+        self.unsaid: Turn | None = None  # the last turn, if it is the user's and says nothing
         self.mid_system = writing.translation.capabilities.mid_system
 
     def add(self, turn: Turn) -> None:
         blocks = _written(turn, self.writing)
+        self.unsaid = turn if turn.role == "user" and not blocks else None
         if _instructs(turn):
             self._instruct(turn, blocks)
         elif turn.role == "assistant":
@@ -75,6 +74,10 @@ class _Alternation:
 
     def done(self) -> list[Fields]:
         """The messages, with what the rules ask at both ends."""
+        if self.unsaid is not None and (not self.messages or self.messages[-1]["role"] == "assistant"):
+            raise CallError.invalid(
+                "The last user message is empty; it must say something", param=self.unsaid.path or "messages"
+            )
         if self.late:
             reminders = [block for _, blocks in self.late for block in _wrapped(blocks)]
             self._moved(self.late[0][0], "no user message follows it, so one is made of it")
@@ -87,8 +90,8 @@ class _Alternation:
         return self.messages
 
     def _end_with_user(self) -> None:
-        """Only Messages clients mean a final assistant message to be continued."""
-        if self.writing.translation.client == NAME:
+        """Only Messages clients mean a final assistant message to be continued, and an answer that paused."""
+        if self.writing.translation.client == NAME or self.writing.translation.resumes:
             last = self.messages[-1]["content"][-1]
             if last["type"] == "text":
                 last["text"] = last["text"].rstrip()

@@ -10,7 +10,7 @@ from msgspec import structs
 from modelway.conversation.parts import ToolCall
 from modelway.conversation.translation import Translation
 from modelway.protocols.openai_chat.message_reader import argument_text
-from modelway.protocols.openai_chat.tools import restored
+from modelway.protocols.openai_chat.tool_writer import restored
 
 Json = dict[str, Any]
 
@@ -147,7 +147,7 @@ class Calls:
         if slot is None:
             return None
         if not name:  # a fragment: a new id on it is only noise
-            return slot if not (call_id and index is None) else None
+            return slot
         starts_anew = slot.is_done() or (bool(call_id) and slot.name != "")
         if index is None and slot.name and name != slot.name:
             starts_anew = True

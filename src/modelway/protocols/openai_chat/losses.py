@@ -236,41 +236,33 @@ LOSSES: tuple[Loss, ...] = (
     ),
     Loss("cache", SILENT, "", "Chat caches by itself; a mark changes only the price"),
     # fields of one protocol only
-    Loss(
-        "ext.context",
-        CHANGED,
-        "unknown_field",
-        "This field exists only in the client's protocol; the provider does not see it",
-    ),
-    Loss(
-        "ext.constraint",
-        REFUSED,
-        "unsupported_parameter",
-        "This provider cannot honour this field, and the answer would differ without it",
-    ),
-    Loss(
-        "ext.unknown",
-        CHANGED,
-        "unknown_field",
-        "This field is not known in Chat Completions; the provider does not see it",
-    ),
+    Loss("ext.context", SILENT, "", "judged by the protocol it was read from"),
+    Loss("ext.constraint", SILENT, "", "judged by the protocol it was read from"),
+    Loss("ext.unknown", SILENT, "", "judged by the protocol it was read from"),
 )
 
 _ROWS = {row.field: row for row in LOSSES}
 
-# Top-level fields of other protocols that change what is answered or where: never left out in silence.
-CONSTRAINTS = frozenset(
-    {
-        "container",
-        "mcp_servers",
-        "thread",
-        "compaction",
-        "fallback_credit_token",
-        "billing_policy",
-        "prompt",
-        "moderation",
-    }
+# Fields only Chat has, on their way to an upstream that speaks something else. Any other name is unknown
+# there: it is left out with a warning.
+LEAVING: dict[str, Loss] = {
+    "prediction": Loss("ext.context", SILENT, "", "a hint that makes an answer faster, not different"),
+    "audio": Loss("ext.constraint", REFUSED, "unsupported_parameter", "Only Chat models answer in audio"),
+    "modalities": Loss(
+        "ext.constraint", REFUSED, "unsupported_parameter", "Only Chat models answer in audio"
+    ),
+    "moderation": Loss(
+        "ext.constraint", REFUSED, "unsupported_parameter", "This provider does not moderate the answer"
+    ),
+}
+_UNKNOWN = Loss(
+    "ext.unknown", CHANGED, "unknown_field", "The provider does not know this field; it was left out"
 )
+
+
+def judge_leaving(translation: Translation, name: str) -> None:
+    """What becomes of a field only Chat has, towards an upstream of another protocol."""
+    translation.lose(LEAVING.get(name, _UNKNOWN), name)
 
 
 def lose(translation: Translation, feature: str, param: str = "", detail: str = "") -> None:

@@ -33,7 +33,7 @@ from modelway.conversation.translation import Translation
 from modelway.protocols.openai_chat.losses import lose
 from modelway.protocols.openai_chat.message_reader import ERROR_PREFIX
 from modelway.protocols.openai_chat.reasoning import write_reasoning
-from modelway.protocols.openai_chat.tools import ToolNames, sent_id
+from modelway.protocols.openai_chat.tool_writer import ToolNames, sent_id
 
 Json = dict[str, Any]
 

@@ -26,16 +26,21 @@ def reasoning_text(message: Mapping[str, Any]) -> str:
     return ""
 
 
-def read_reasoning(message: Mapping[str, Any], translation: Translation) -> list[Reasoning]:
-    """The reasoning of a whole message: its details where it has any, else its text."""
+def read_reasoning(
+    message: Mapping[str, Any], translation: Translation, in_reply: bool = False
+) -> list[Reasoning]:
+    """The reasoning of a message: its details where it has any, else its text.
+
+    In a reply, what cannot be opened is left out in silence: it is too late to warn or to refuse.
+    """
     details = message.get("reasoning_details")
     blocks = message.get("thinking_blocks")
     text = reasoning_text(message)
     parts: list[Reasoning] = []
     if isinstance(details, list) and details:
-        parts = [part for entry in details if (part := read_detail(entry, translation))]
+        parts = [part for entry in details if (part := read_detail(entry, translation, in_reply))]
     elif isinstance(blocks, list) and blocks:
-        parts = [part for entry in blocks if (part := _read_block(entry, translation))]
+        parts = [part for entry in blocks if (part := _read_block(entry, translation, in_reply))]
     if not parts:
         return [Reasoning(text=text)] if text else []
     if text and not any(part.text or part.summaries for part in parts):
@@ -51,13 +56,13 @@ def _with_text(parts: list[Reasoning], text: str) -> list[Reasoning]:
     return [Reasoning(text=text, secret=first.secret, redacted=False), *parts[1:]]
 
 
-def read_detail(entry: Any, translation: Translation) -> Reasoning | None:
+def read_detail(entry: Any, translation: Translation, in_reply: bool = False) -> Reasoning | None:
     """One entry of `reasoning_details`."""
     if not isinstance(entry, dict):
         return None
     secret_value = entry.get("signature") or entry.get("data")
     if isinstance(secret_value, str) and is_envelope(secret_value):
-        return _opened(secret_value, translation)
+        return _opened(secret_value, translation, in_reply)
     text, summary = entry.get("text"), entry.get("summary")
     vendor = _vendor(entry.get("format"))
     redacted = entry.get("type") == "reasoning.encrypted" and vendor == "anthropic"
@@ -69,19 +74,21 @@ def read_detail(entry: Any, translation: Translation) -> Reasoning | None:
     )
 
 
-def _read_block(entry: Any, translation: Translation) -> Reasoning | None:
+def _read_block(entry: Any, translation: Translation, in_reply: bool) -> Reasoning | None:
     """One of Anthropic's thinking blocks, as LiteLLM hangs them on Chat messages."""
     if not isinstance(entry, dict):
         return None
-    return read_thinking_block(entry, translation)
+    return read_thinking_block(entry, translation, in_reply)
 
 
-def read_thinking_block(block: Mapping[str, Any], translation: Translation) -> Reasoning | None:
+def read_thinking_block(
+    block: Mapping[str, Any], translation: Translation, in_reply: bool = False
+) -> Reasoning | None:
     """A `thinking` or `redacted_thinking` block of Anthropic's."""
     redacted = block.get("type") == "redacted_thinking"
     value = block.get("data" if redacted else "signature")
     if isinstance(value, str) and is_envelope(value):
-        return _opened(value, translation)
+        return _opened(value, translation, in_reply)
     secret = None
     if isinstance(value, str) and value:
         secret = Secret(vendor="anthropic", kind="redacted" if redacted else "signature", value=value)
@@ -89,9 +96,9 @@ def read_thinking_block(block: Mapping[str, Any], translation: Translation) -> R
     return _part(text if isinstance(text, str) else "", (), secret, redacted)
 
 
-def _opened(value: str, translation: Translation) -> Reasoning | None:
+def _opened(value: str, translation: Translation, in_reply: bool) -> Reasoning | None:
     opened = open_envelope(value, translation.envelope_secret)
-    if opened is None:
+    if opened is None and not in_reply:
         translation.warn(
             "reasoning_dropped",
             "messages",

@@ -22,8 +22,11 @@ from modelway.conversation.request import (
 )
 from modelway.conversation.translation import Translation
 from modelway.protocols.members import Span
+from modelway.protocols.openai_chat.fields import fields_or_none, flag_or_none, text_or_none
 from modelway.protocols.openai_chat.history import mended
-from modelway.protocols.openai_chat.message_reader import cache_mark, read_messages, read_parts
+from modelway.protocols.openai_chat.losses import judge_leaving
+from modelway.protocols.openai_chat.message_reader import read_messages
+from modelway.protocols.openai_chat.part_reader import cache_mark, read_parts
 from modelway.protocols.openai_chat.tools import read_tool_choice, read_tools
 from modelway.protocols.openai_chat.wire import KNOWN, Body, wrong
 
@@ -57,7 +60,7 @@ def read_request(body: bytes, typed: Body, members: Members, translation: Transl
         cache=cache_mark({"cache_control": typed.cache_control}),
         stream=bool(typed.stream),
         include_usage=bool(typed.stream_options and typed.stream_options.include_usage),
-        ext=_ext(body, members),
+        ext=_ext(body, members, translation),
     )
 
 
@@ -180,16 +183,17 @@ def _effort(value: Any, param: str) -> Effort | None:
 
 def _output(typed: Body) -> OutputSpec:
     spoken = _VERBOSITIES.get(typed.verbosity or "")
+    where = "response_format.json_schema"
     match typed.response_format:
         case {"type": "json_object"}:
             return OutputSpec(format="json", verbosity=spoken)
         case {"type": "json_schema", "json_schema": dict(wrapped)}:
             return OutputSpec(
                 format="schema",
-                name=wrapped.get("name"),
-                description=wrapped.get("description"),
-                schema=wrapped.get("schema") or {"type": "object"},
-                strict=wrapped.get("strict"),
+                name=text_or_none(wrapped, "name", where),
+                description=text_or_none(wrapped, "description", where),
+                schema=fields_or_none(wrapped, "schema", where) or {"type": "object"},
+                strict=flag_or_none(wrapped, "strict", where),
                 verbosity=spoken,
             )
     match typed.output_config:
@@ -207,15 +211,19 @@ def _attribution(typed: Body) -> Attribution:
         metadata=metadata,
         service_tier="default" if tier == "standard_only" else tier,
         cache_key=typed.prompt_cache_key,
-        cache_retention=typed.prompt_cache_retention or options.get("ttl"),
+        cache_retention=typed.prompt_cache_retention or text_or_none(options, "ttl", "prompt_cache_options"),
     )
 
 
-def _ext(body: bytes, members: Members) -> dict[str, dict[str, Any]]:
-    """Top-level fields this protocol has no neutral word for, as they came."""
+def _ext(body: bytes, members: Members, translation: Translation) -> dict[str, dict[str, Any]]:
+    """Top-level fields without a neutral word: kept for a Chat upstream, judged for any other."""
     names = [name for name in members if name not in KNOWN and name not in _HARMLESS]
     rest = {name: _decoded(body, members, name) for name in names}
     rest = {name: value for name, value in rest.items() if value is not None}
-    if "modalities" in members and "audio" in (_decoded(body, members, "modalities") or ()):
+    spoken = _decoded(body, members, "modalities") if "modalities" in members else None
+    if isinstance(spoken, list) and "audio" in spoken:
         rest["modalities"] = ["text", "audio"]
+    if translation.upstream != "chat":
+        for name in rest:
+            judge_leaving(translation, name)
     return {"chat": rest} if rest else {}

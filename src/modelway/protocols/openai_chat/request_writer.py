@@ -10,9 +10,9 @@ import msgspec
 from modelway.conversation.errors import CallError
 from modelway.conversation.request import EFFORTS, Conversation, Effort, ReasoningSpec
 from modelway.conversation.translation import Translation
-from modelway.protocols.openai_chat.losses import CONSTRAINTS, lose
+from modelway.protocols.openai_chat.losses import lose
 from modelway.protocols.openai_chat.message_writer import write_messages
-from modelway.protocols.openai_chat.tools import qualifies_as_strict, write_tools
+from modelway.protocols.openai_chat.tool_writer import qualifies_as_strict, write_tools
 
 Json = dict[str, Any]
 
@@ -43,7 +43,7 @@ def write_request(conversation: Conversation, translation: Translation) -> bytes
         **write_tools(conversation, translation),
         **_output(conversation, translation),
         **_attribution(conversation, translation),
-        **_foreign(conversation, translation),
+        **conversation.ext.get("chat", {}),
     }
     if conversation.stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -228,13 +228,3 @@ def _short_id(user_id: str) -> str:
     if len(user_id) <= USER_ID_CHARS_MAX:
         return user_id
     return hashlib.sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _foreign(conversation: Conversation, translation: Translation) -> Json:
-    """This protocol's own unknown fields go back in; another's are named as lost, or refused."""
-    for protocol, fields in conversation.ext.items():
-        if protocol == "chat":
-            continue
-        for name in fields:
-            lose(translation, "ext.constraint" if name in CONSTRAINTS else "ext.unknown", name)
-    return dict(conversation.ext.get("chat", {}))

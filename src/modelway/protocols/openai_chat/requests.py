@@ -31,6 +31,7 @@ from modelway.protocols.openai_chat.wire import (
 
 # English runs at about four bytes a token in every vendor's vocabulary; JSON schemas a little denser.
 BYTES_PER_TOKEN = 4
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 # Roles and separators around one message.
 TOKENS_PER_MESSAGE = 4
 # What vendors bill for a picture or a few pages, whatever its bytes.
@@ -116,6 +117,9 @@ def _check_prompt(typed: Body, members: dict[str, Span]) -> None:
         raise wrong("messages", [], "give at least one message", "empty_array")
     if len(typed.messages) > MESSAGES_MAX:
         raise wrong("messages", len(typed.messages), f"at most {MESSAGES_MAX}", "array_above_max_length")
+    for index, message in enumerate(typed.messages):
+        if message.role not in ROLES:
+            raise wrong(f"messages.{index}.role", message.role, f"it may be one of {', '.join(ROLES)}")
 
 
 def _check_values(typed: Body) -> None:

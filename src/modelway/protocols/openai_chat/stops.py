@@ -35,8 +35,13 @@ _WRITTEN: dict[StopReason, str] = {
     "unknown": "stop",
 }
 # No reason at all, or one that says the server gave up half way.
-UNFINISHED = frozenset({None, "", "error", "abort", "cancelled"})
+_UNFINISHED = frozenset({"", "error", "abort", "cancelled"})
 DECLINED = "The model declined this request."
+
+
+def is_ended(finish_reason: Any) -> bool:
+    """Whether a choice's `finish_reason` says that its answer is whole."""
+    return isinstance(finish_reason, str) and finish_reason not in _UNFINISHED
 
 
 def read_stop(finish_reason: str, stop_reason: Any, called: bool) -> Stop:

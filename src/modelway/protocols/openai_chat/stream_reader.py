@@ -31,7 +31,7 @@ from modelway.conversation.translation import Translation
 from modelway.protocols.failures import error_from_object
 from modelway.protocols.openai_chat.calls import Calls, Slot
 from modelway.protocols.openai_chat.reasoning import read_reasoning, reasoning_text
-from modelway.protocols.openai_chat.stops import UNFINISHED, read_stop
+from modelway.protocols.openai_chat.stops import is_ended, read_stop
 from modelway.protocols.openai_chat.usage import read_usage
 from modelway.protocols.sse import Frames
 
@@ -74,7 +74,8 @@ class ChunkReader:
         self._next_index = 0
         self._open = ""  # kind of the open part, empty for none
         self._open_slot: Slot | None = None
-        self._held: list[Slot | tuple[str, str]] = []  # calls and (kind, text) behind an unfinished call
+        # Calls, reasoning, and (kind, text) that stand behind an unfinished call.
+        self._held: list[Slot | Reasoning | tuple[str, str]] = []
         self._finish_reason: str | None = None
         self._stop_reason: Any = None
         self._usage: Usage | None = None
@@ -186,7 +187,7 @@ class ChunkReader:
             self._held.append(slot)
         self._advance()
         reason = choice.get("finish_reason")
-        if isinstance(reason, str) and reason not in UNFINISHED:
+        if is_ended(reason):
             self._finish_reason = reason
         if choice.get("stop_reason") is not None:
             self._stop_reason = choice["stop_reason"]
@@ -196,17 +197,35 @@ class ChunkReader:
         if not details:
             self._say("reasoning", reasoning_text(delta))
             return
-        for part in read_reasoning(delta, self._translation):
-            if part.redacted and not part.text:
-                self._close()
-                self._whole(part)
-                continue
-            self._say("reasoning", part.text or "".join(part.summaries))
-            if part.secret and part.secret.value not in self._secrets:
-                self._secrets.add(part.secret.value)
-                self._open_part("reasoning")
-                self._events.append(SecretAdded(self._next_index - 1, part.secret))
-                self._close()
+        for part in read_reasoning(delta, self._translation, in_reply=True):
+            if self._must_wait():
+                self._held.append(part)
+            else:
+                self._think(part)
+
+    def _think(self, part: Reasoning) -> None:
+        """A detail, or a fragment of one. Its secret comes last, and once even if the server repeats it."""
+        if part.redacted and not part.text:
+            self._close()
+            self._whole(part)
+            return
+        if part.text or part.summaries:
+            self._open_part("reasoning")
+            self._events += [
+                ReasoningAdded(self._next_index - 1, summary, number)
+                for number, summary in enumerate(part.summaries)
+            ]
+            if part.text:
+                self._events.append(ReasoningAdded(self._next_index - 1, part.text))
+        if part.secret and part.secret.value not in self._secrets:
+            self._secrets.add(part.secret.value)
+            self._open_part("reasoning")
+            self._events.append(SecretAdded(self._next_index - 1, part.secret))
+            self._close()
+
+    def _must_wait(self) -> bool:
+        """Whether an unfinished call, or something behind one, stands before what comes now."""
+        return bool(self._held) or (self._open_slot is not None and not self._open_slot.is_done())
 
     def _say(self, kind: str, text: Any, logprobs: list[Json] | None = None) -> None:
         if isinstance(text, list):  # Mistral's and Anthropic-like servers answer in parts
@@ -215,7 +234,7 @@ class ChunkReader:
             return
         if not isinstance(text, str) or not text:
             return
-        if self._held or (self._open == "call" and not self._call_is_done()):
+        if self._must_wait():
             self._held.append((kind, text))
             return
         self._open_part(kind)
@@ -275,9 +294,6 @@ class ChunkReader:
             self._events.append(PartEnded(self._next_index - 1))
             self._open = ""
 
-    def _call_is_done(self) -> bool:
-        return self._open_slot is None or self._open_slot.is_done()
-
     def _advance(self) -> None:
         """Give out what the open call has; open what waits as soon as nothing before it is unfinished."""
         while True:
@@ -291,13 +307,16 @@ class ChunkReader:
 
     def _next_held(self) -> None:
         first = self._held.pop(0)
-        if isinstance(first, Slot):
-            self._close()
-            self._open_call(first)
-        else:
-            waiting, self._held = self._held, []
-            self._say(*first)
-            self._held = waiting
+        waiting, self._held = self._held, []
+        match first:
+            case Slot():
+                self._close()
+                self._open_call(first)
+            case Reasoning():
+                self._think(first)
+            case kind, text:
+                self._say(kind, text)
+        self._held = waiting
 
     def _open_call(self, slot: Slot) -> None:
         self._events.append(PartStarted(self._next_index, slot.started()))

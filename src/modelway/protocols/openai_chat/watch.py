@@ -15,7 +15,7 @@ from modelway.conversation.errors import CallError
 from modelway.conversation.reply import Usage
 from modelway.protocols.failures import error_from_object
 from modelway.protocols.members import replaced, spans
-from modelway.protocols.openai_chat.stops import UNFINISHED
+from modelway.protocols.openai_chat.stops import is_ended
 from modelway.protocols.openai_chat.stream_writer import error_frame
 from modelway.protocols.openai_chat.usage import read_usage
 from modelway.protocols.sse import FRAME_BYTES_MAX
@@ -40,11 +40,14 @@ def _truncated() -> CallError:
 
 
 class StreamWatch:
-    """For a streamed answer. `complete` once a reason to stop or `[DONE]` was seen."""
+    """For a streamed answer. `complete` once a reason to stop was seen, `ended` with `[DONE]`: the usage
+    stands between the two.
+    """
 
     def __init__(self, model: str | None, include_usage: bool) -> None:
         self.usage: Usage | None = None
         self.complete = False
+        self.ended = False
         self.error: CallError | None = None
         self._model = b'"model":' + msgspec.json.encode(model) if model is not None else None
         self._drops_usage = not include_usage
@@ -102,17 +105,17 @@ class StreamWatch:
     def _look(self, data: bytes) -> bool:
         """Note what `data` tells; whether the client gets it."""
         if data.strip() == b"[DONE]":
-            self.complete = True
+            self.complete = self.ended = True
             return True
         try:
             chunk = _chunks.decode(data)
+            if chunk.error or chunk.type == "error":
+                self.error = error_from_object(msgspec.json.decode(data))
+                return True
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return True
-        if chunk.error or chunk.type == "error":
-            self.error = error_from_object(msgspec.json.decode(data))
-            return True
         first = chunk.choices[0] if chunk.choices else None
-        if isinstance(first, dict) and first.get("finish_reason") not in UNFINISHED:
+        if isinstance(first, dict) and is_ended(first.get("finish_reason")):
             self.complete = True
         if chunk.usage is not None:
             self.usage = read_usage(chunk.usage)
@@ -175,6 +178,7 @@ class WholeWatch:
     def __init__(self, model: str | None) -> None:
         self.usage: Usage | None = None
         self.complete = False
+        self.ended = False
         self.error: CallError | None = None
         self._model = model
         self._pieces: list[bytes] = []
@@ -190,13 +194,13 @@ class WholeWatch:
         """Read the usage and the errors of a whole body; False while it is not whole."""
         try:
             found = _chunks.decode(body)
+            if found.error or found.type == "error":
+                self.error = error_from_object(msgspec.json.decode(body))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False
         self.complete = bool(found.choices)
         self.usage = read_usage(found.usage) if found.usage is not None else None
-        if found.error or found.type == "error":
-            self.error = error_from_object(msgspec.json.decode(body))
-        elif not found.choices:
+        if self.error is None and not found.choices:
             self.error = CallError.upstream("The provider's answer holds no choices")
         return True
 

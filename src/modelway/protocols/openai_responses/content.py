@@ -167,20 +167,28 @@ def read_citation(raw: Wire) -> Citation:
             kind="url",
             url=str(raw.get("url", "")),
             title=str(raw.get("title", "")),
-            start=raw.get("start_index"),
-            end=raw.get("end_index"),
+            start=_position(raw.get("start_index")),
+            end=_position(raw.get("end_index")),
             vendor="openai",
             raw=raw,
         )
     return Citation(kind="document", title=str(raw.get("filename", "")), vendor="openai", raw=raw)
 
 
+def _position(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
 # -- writing ---------------------------------------------------------------------------------------
+
+
+# OpenAI's own kinds of annotation besides url_citation, which Chat writes in another shape.
+_ANNOTATIONS = ("file_citation", "container_file_citation", "file_path")
 
 
 def write_citation(citation: Citation, text_length: int) -> Wire | None:
     """An annotation, or None for one that Responses has no words for."""
-    if citation.vendor == "openai" and citation.raw.get("type"):
+    if citation.raw.get("type") in _ANNOTATIONS or "start_index" in citation.raw:
         return citation.raw
     if citation.kind != "url":
         return None

@@ -58,7 +58,12 @@ class History:
         self._ext: Ext = {}
 
     def add(self, item: Item, path: str) -> None:
-        _READERS.get(kind_of(item), History.unknown)(self, item, path)
+        try:
+            _READERS.get(kind_of(item), History.unknown)(self, item, path)
+        except (AttributeError, KeyError, TypeError, ValueError) as reason:
+            raise CallError.invalid(
+                f"`{path}` is no well-formed {kind_of(item)}: {reason}", param=path, code="invalid_type"
+            ) from reason
 
     def close(self) -> None:
         """End the turn that is being gathered."""
@@ -106,8 +111,8 @@ class History:
                 id=item["call_id"],
                 name=item["name"],
                 arguments=item["arguments"],
-                namespace=item.get("namespace"),
-                item_id=item.get("id") or "",
+                namespace=text_in(item, "namespace"),
+                item_id=text_in(item, "id") or "",
             ),
             path,
         )
@@ -119,8 +124,8 @@ class History:
                 name=item["name"],
                 arguments=item["input"],
                 freeform=True,
-                namespace=item.get("namespace"),
-                item_id=item.get("id") or "",
+                namespace=text_in(item, "namespace"),
+                item_id=text_in(item, "id") or "",
             ),
             path,
         )
@@ -191,6 +196,12 @@ _READERS: Mapping[str, Callable[[History, Item, str], None]] = {
 }
 
 
+def text_in(item: Item, name: str) -> str | None:
+    """A field's text; None for anything else that stands there."""
+    value = item.get(name)
+    return value if isinstance(value, str) else None
+
+
 def _with_ext(part: Part, ext: Ext) -> Part:
     match part:
         case Text(text=text, citations=citations, cache=cache) if ext:
@@ -220,11 +231,11 @@ def read_reasoning(
     summaries = tuple(str(each.get("text", "")) for each in item.get("summary") or ())
     text = "".join(str(each.get("text", "")) for each in item.get("content") or ())
     secret = None
-    item_id = item.get("id") or ""
+    item_id = text_in(item, "id") or ""
     if isinstance(encrypted, str) and encrypted:
         owner: Literal["openai", "other"] = "openai" if vendor == "openai" else "other"
         secret = Secret(owner, "encrypted", encrypted, model, item_id)
-    own = {"id": item_id} if item_id else {}
+    own: dict[str, Any] = {"id": item_id} if item_id else {}
     own |= {"content": True} if text else {}
     return Reasoning(text=text, summaries=summaries, secret=secret, ext={NAME: own} if own else {})
 

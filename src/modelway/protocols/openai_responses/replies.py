@@ -15,7 +15,7 @@ from modelway.conversation.reply import Reply, Stop
 from modelway.conversation.translation import Translation
 from modelway.protocols.failures import error_from_object
 from modelway.protocols.openai_responses.content import NAME, read_citation
-from modelway.protocols.openai_responses.items import HOSTED_CALLS, read_hosted, read_reasoning
+from modelway.protocols.openai_responses.items import HOSTED_CALLS, read_hosted, read_reasoning, text_in
 from modelway.protocols.openai_responses.ladder import Ladder
 from modelway.protocols.openai_responses.response_object import read_usage
 from modelway.protocols.sse import one_line
@@ -55,7 +55,7 @@ def _read_response(response: Wire, translation: Translation) -> Reply:
         stop=stop_of(response, parts),
         usage=read_usage(response),
         created_s=int(response.get("created_at") or 0) or None,
-        service_tier=response.get("service_tier"),
+        service_tier=text_in(response, "service_tier"),
         logprobs=_logprobs(output),
     )
 
@@ -172,8 +172,9 @@ def _logprobs(output: list[Any]) -> list[Wire] | None:
     found: list[Wire] = []
     for item in output:
         for part in (item.get("content") or ()) if isinstance(item, dict) else ():
-            if isinstance(part, dict) and part.get("type") == "output_text":
-                found.extend(part.get("logprobs") or ())
+            logprobs = part.get("logprobs") if isinstance(part, dict) else None
+            if isinstance(logprobs, list):
+                found.extend(logprobs)
     return found or None
 
 

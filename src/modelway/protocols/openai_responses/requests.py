@@ -82,11 +82,12 @@ def read_request(
     reasoning = {**(body.get("reasoning") or {}), **update.get("reasoning", {})}
     text_settings = {**(body.get("text") or {}), **update.get("text", {})}
     tools = read_tools([*(body.get("tools") or ()), *extra_tools], "tools", translation)
+    choice = read_choice(body.get("tool_choice"), tools)
     return Conversation(
         model=body["model"],
         turns=paired(turns, translation),
         tools=tools,
-        tool_choice=read_choice(body.get("tool_choice")),
+        tool_choice=choice,
         parallel_tools=body.get("parallel_tool_calls"),
         max_output_tokens=body.get("max_output_tokens"),
         sampling=_sampling(body),

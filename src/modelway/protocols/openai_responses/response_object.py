@@ -49,7 +49,7 @@ def base(translation: Translation) -> Wire:
         "prompt_cache_key": asked.attribution.cache_key,
         "reasoning": {"effort": asked.reasoning.effort, "summary": _summary(asked)},
         "safety_identifier": asked.attribution.user_id,
-        "service_tier": asked.attribution.service_tier or "auto",
+        "service_tier": tier_of(asked.attribution.service_tier, "auto"),
         # What is not said is not kept, unless whoever keeps it says so in `asked`.
         "store": bool(asked.state.store),
         "temperature": 1.0 if asked.sampling.temperature is None else asked.sampling.temperature,
@@ -98,6 +98,16 @@ def status_of(stop: Stop) -> tuple[str, str | None]:
     if stop.reason == "refusal" and stop.raw in _ENDED:
         return "completed", None
     return _STATUS.get(stop.reason, ("completed", None))
+
+
+_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
+
+
+def tier_of(answered: str | None, asked: str) -> str:
+    """The tier that served the call, in OpenAI's words: another vendor's standard is its `default`."""
+    if answered is None:
+        return asked
+    return answered if answered in _TIERS else "default"
 
 
 def error_object(error: CallError) -> Wire:

@@ -22,7 +22,7 @@ Item = dict[str, Any]
 
 
 def input_items(request: ResponsesRequest) -> list[Item]:
-    """The items to keep of a request: all it was answered from, earlier ones first, each with an id."""
+    """The items to keep of a request: all it was answered from, earlier ones first, as they came."""
     return [dict(item) for item in request.items if kind_of(item) != "item_reference"]
 
 

@@ -26,6 +26,7 @@ from modelway.conversation.parts import HostedCall, Opaque, Part, Reasoning, Ref
 from modelway.conversation.translation import Translation
 from modelway.protocols.failures import error_from_object
 from modelway.protocols.openai_responses.content import NAME, read_citation
+from modelway.protocols.openai_responses.items import text_in
 from modelway.protocols.openai_responses.replies import (
     failure_of,
     open_call,
@@ -67,7 +68,8 @@ class Reader:
 
     def end(self) -> list[Event]:
         for each in self._frames.end():
-            self._frame(each)
+            if _is_json(each.data):  # else it is the first half of a frame
+                self._frame(each)
         if not self._over:
             message = "The provider's stream ended before the answer was complete"
             self._fail(CallError.upstream(message, code="upstream_truncated"))
@@ -87,10 +89,10 @@ class Reader:
             return
         if not isinstance(data, dict):
             return
-        kind = data.get("type") or each.event
+        kind = str(data.get("type") or each.event)
         step = _STEPS.get(kind)
         if step:
-            self._take(step, data, str(kind))
+            self._take(step, data, kind)
         elif kind == "error" or "error" in data:
             self._fail(error_from_object(data))
 
@@ -157,9 +159,6 @@ class Reader:
         if item.get("type") in ("function_call", "custom_tool_call"):
             self._calls[index] = open_call(item, self._translation)
             self._start((index, -1), self._calls[index])
-        elif item.get("type") == "reasoning":
-            own: Wire = {"id": item["id"]} if item.get("id") else {}
-            self._start((index, -1), Reasoning(ext={NAME: own} if own else {}))
 
     def part_added(self, data: Wire) -> None:
         self._text_part(data, (data.get("part") or {}).get("type") == "refusal")
@@ -184,7 +183,9 @@ class Reader:
         text = str(data.get("delta") or "")
         if text:
             self._said[place].append(text)
-            self._say(place, TextAdded(self._index[place], text, data.get("logprobs") or None))
+            logprobs = data.get("logprobs")
+            known = logprobs if isinstance(logprobs, list) and logprobs else None
+            self._say(place, TextAdded(self._index[place], text, known))
 
     def text_done(self, data: Wire) -> None:
         refusal = "refusal" in data
@@ -215,10 +216,17 @@ class Reader:
     def _thought(self, data: Wire, summary: int | None) -> None:
         place = (_index(data), -1)
         if place not in self._index:
-            self._start(place, Reasoning())
+            self._start_reasoning(place, in_content=summary is None)
         text = str(data.get("delta") or "")
         self._said[place].append(text)
         self._say(place, ReasoningAdded(self._index[place], text, summary))
+
+    def _start_reasoning(self, place: Place, *, in_content: bool) -> None:
+        """Begun with its first delta: only that tells whether its text stands in `content`."""
+        item = self._items.get(place[0], {})
+        own: Wire = {"id": item["id"]} if item.get("id") else {}
+        own |= {"content": True} if in_content else {}
+        self._start(place, Reasoning(ext={NAME: own} if own else {}))
 
     def arguments_delta(self, data: Wire) -> None:
         place, text = (_index(data), -1), str(data.get("delta") or "")
@@ -259,8 +267,9 @@ class Reader:
         self._finish(place)
 
     def _reasoning_done(self, item: Wire, place: Place) -> None:
+        self._items[place[0]] = item
         if place not in self._index:
-            self._start(place, Reasoning())
+            self._start_reasoning(place, in_content=bool(item.get("content")))
         for part in read_item(item, self._translation):
             if not isinstance(part, Reasoning):
                 continue
@@ -312,12 +321,20 @@ class Reader:
             _as_said(part, self._said[place]) for part, place in zip(self._parts, self._index, strict=True)
         )
         stop = stop_of(response, parts)
-        self._events.append(Finished(stop, read_usage(response), response.get("service_tier")))
+        self._events.append(Finished(stop, read_usage(response), text_in(response, "service_tier")))
 
     def failed(self, data: Wire) -> None:
         response = data.get("response") or {}
         error = response.get("error") or data.get("error") or {"message": "The provider's answer failed"}
         self._fail(error_from_object({"error": error}))
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data)
+    except msgspec.MsgspecError:
+        return False
+    return True
 
 
 def _index(data: Wire) -> int:

@@ -1,29 +1,22 @@
-"""Tools and tool_choice, both ways: function, custom, namespaces, hosted tools."""
+"""Tools and tool_choice of a client's request: function, custom, namespaces, hosted tools."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from modelway.conversation.errors import CallError
 from modelway.conversation.request import (
-    Conversation,
     FreeformTool,
     FunctionTool,
     HostedTool,
     Tool,
     ToolChoice,
 )
-from modelway.conversation.translation import Loss, Translation
-from modelway.protocols.openai_responses.losses import ROWS
+from modelway.conversation.translation import Translation
 
 Wire = dict[str, Any]
 NAME = "responses"
-NAME_CHARACTERS_MAX = 64
-_LEGAL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_LEGAL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 # OpenAI's tool type: the neutral kind, and whether OpenAI runs it itself.
 HOSTED: dict[str, tuple[str, bool]] = {
@@ -46,9 +39,6 @@ _LOADERS = ("tool_search", "programmatic_tool_calling")
 _FUNCTION_FIELDS = frozenset({"type", "name", "description", "parameters", "strict"})
 
 
-# -- reading ---------------------------------------------------------------------------------------
-
-
 def read_tools(tools: Sequence[Wire], path: str, translation: Translation) -> tuple[Tool, ...]:
     """Every tool; a namespace's tools carry its name."""
     found: list[Tool] = []
@@ -62,11 +52,20 @@ def _read_tool(tool: Wire, path: str, translation: Translation) -> Iterator[Tool
     if not isinstance(kind, str):
         raise CallError.invalid(f"`{path}` has no `type`", param=f"{path}.type")
     if kind in _TOOL_READERS:
-        yield _TOOL_READERS[kind](tool, path)
+        try:
+            yield _TOOL_READERS[kind](tool, path, translation)
+        except (AttributeError, TypeError) as reason:
+            raise CallError.invalid(
+                f"`{path}` is no well-formed {kind} tool: {reason}", param=path, code="invalid_type"
+            ) from reason
     elif kind == "namespace":
         yield from _read_namespace(tool, path, translation)
     elif kind in HOSTED:
         neutral, at_vendor = HOSTED[kind]
+        if neutral == "web_search" and not _searches(translation):
+            # Codex offers it with every call: a model that cannot search answers without it.
+            translation.warn("unsupported_tool", path, "This model does not search the web; left out")
+            return
         yield HostedTool(kind=neutral, protocol=NAME, raw=tool, name=neutral, runs_at_vendor=at_vendor)
     elif translation.upstream == NAME:
         yield HostedTool(kind=kind, protocol=NAME, raw=tool, name=kind)
@@ -76,32 +75,52 @@ def _read_tool(tool: Wire, path: str, translation: Translation) -> Iterator[Tool
         translation.warn("unsupported_tool", path, f"A tool of type {kind!r} is not known here; dropped")
 
 
-def _read_function(tool: Wire, path: str) -> FunctionTool:
+def _searches(translation: Translation) -> bool:
+    return translation.upstream == NAME or translation.capabilities.hosted_web_search
+
+
+def _read_function(tool: Wire, path: str, translation: Translation) -> FunctionTool:
     schema = tool.get("parameters") or {"type": "object", "properties": {}}
+    if not isinstance(schema, dict):
+        raise CallError.invalid(
+            f"`{path}.parameters` is {str(schema)[:60]!r}; it must be a JSON Schema object",
+            param=f"{path}.parameters",
+            code="invalid_type",
+        )
     strict = tool.get("strict")
     extra = {key: value for key, value in tool.items() if key not in _FUNCTION_FIELDS}
     return FunctionTool(
         name=_name(tool, path),
         schema=schema,
-        description=tool.get("description"),
-        # Left out, OpenAI tries strict: so it is strict exactly if the schema allows it.
-        strict=strict_qualifies(schema) if strict is None else bool(strict),
+        description=_text(tool, "description"),
+        strict=_tried_strict(schema, translation) if strict is None else bool(strict),
         ext={NAME: extra} if extra else {},
     )
 
 
-def _read_custom(tool: Wire, path: str) -> FreeformTool:
+def _tried_strict(schema: Wire, translation: Translation) -> bool | None:
+    """Left out, OpenAI tries strict: it is so exactly if the schema allows it. Anthropic's rules for
+    schemas are others, and its strict tools are few: there nothing is promised.
+    """
+    return None if translation.upstream == "messages" else strict_qualifies(schema)
+
+
+def _read_custom(tool: Wire, path: str, translation: Translation) -> FreeformTool:
     form = tool.get("format") or {}
     grammar = None
     if form.get("type") == "grammar":
-        grammar = {"syntax": form.get("syntax"), "definition": form.get("definition")}
-    return FreeformTool(name=_name(tool, path), description=tool.get("description"), grammar=grammar)
+        grammar = {"syntax": _text(form, "syntax"), "definition": _text(form, "definition") or ""}
+    return FreeformTool(name=_name(tool, path), description=_text(tool, "description"), grammar=grammar)
 
 
 def _read_namespace(tool: Wire, path: str, translation: Translation) -> Iterator[Tool]:
     group = _name(tool, path)
-    about = {"namespace_description": tool.get("description")} if tool.get("description") else {}
-    for inner in read_tools(tool.get("tools") or (), f"{path}.tools", translation):
+    description = _text(tool, "description")
+    about = {"namespace_description": description} if description else {}
+    tools = tool.get("tools")
+    if not isinstance(tools, list):
+        raise CallError.invalid(f"`{path}.tools` is no list of tools", param=f"{path}.tools")
+    for inner in read_tools(tools, f"{path}.tools", translation):
         match inner:
             case FunctionTool(name=name, schema=schema, description=description, strict=strict, ext=ext):
                 yield FunctionTool(
@@ -118,10 +137,15 @@ def _read_namespace(tool: Wire, path: str, translation: Translation) -> Iterator
                 yield inner
 
 
-_TOOL_READERS: Mapping[str, Callable[[Wire, str], Tool]] = {
+_TOOL_READERS: Mapping[str, Callable[[Wire, str, Translation], Tool]] = {
     "function": _read_function,
     "custom": _read_custom,
 }
+
+
+def _text(fields: Wire, name: str) -> str | None:
+    value = fields.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _name(tool: Wire, path: str) -> str:
@@ -135,7 +159,8 @@ def _name(tool: Wire, path: str) -> str:
     return name
 
 
-def read_choice(choice: str | Wire | None, path: str = "tool_choice") -> ToolChoice | None:
+def read_choice(choice: str | Wire | None, tools: Sequence[Tool]) -> ToolChoice | None:
+    """The neutral choice; raises `CallError` (400) for one that no tool here can meet."""
     match choice:
         case None:
             return None
@@ -143,13 +168,29 @@ def read_choice(choice: str | Wire | None, path: str = "tool_choice") -> ToolCho
             return ToolChoice(choice)
         case {"type": "function" | "custom" | "mcp", "name": str(name)}:
             return ToolChoice("named", (name,))
-        case {"type": "allowed_tools", "tools": list(tools), **rest}:
-            names = tuple(str(tool.get("name") or tool.get("type")) for tool in tools)
+        case {"type": "allowed_tools", "tools": list(allowed), **rest} if _objects(allowed):
+            names = tuple(str(tool.get("name") or tool.get("type")) for tool in allowed)
             return ToolChoice("allowed", names, required=rest.get("mode") == "required")
-        case {"type": str(kind)}:
-            return ToolChoice("named", (HOSTED.get(kind, (kind, True))[0],))
+        case {"type": str(kind)} if kind != "allowed_tools":
+            return ToolChoice("named", (_hosted_name(kind, tools),))
     raise CallError.invalid(
-        f"`{path}` is {choice!r}; it may be none, auto, required or an object naming a tool", param=path
+        f"`tool_choice` is {choice!r}; it may be none, auto, required or an object naming a tool",
+        param="tool_choice",
+    )
+
+
+def _objects(values: Sequence[object]) -> bool:
+    return all(isinstance(value, dict) for value in values)
+
+
+def _hosted_name(kind: str, tools: Sequence[Tool]) -> str:
+    name = HOSTED.get(kind, (kind, True))[0]
+    if any(isinstance(tool, HostedTool) and tool.name == name for tool in tools):
+        return name
+    raise CallError.unsupported(
+        f"`tool_choice` is {kind!r}, which is not among the tools this model can be given",
+        param="tool_choice",
+        code="unsupported_tool",
     )
 
 
@@ -160,238 +201,11 @@ def strict_qualifies(schema: object) -> bool:
             if "properties" in schema or schema.get("type") == "object":
                 properties = schema.get("properties") or {}
                 closed = schema.get("additionalProperties") is False
-                if not closed or set(schema.get("required") or ()) != set(properties):
+                required = schema.get("required")
+                names = required if isinstance(required, list) else []
+                if not closed or {str(name) for name in names} != set(properties):
                     return False
             return all(strict_qualifies(value) for value in schema.values())
         case list():
             return all(strict_qualifies(value) for value in schema)
     return True
-
-
-# -- writing ---------------------------------------------------------------------------------------
-
-
-def native(translation: Translation) -> bool:
-    """Whether the upstream takes all that OpenAI's own dialect has: namespaces, custom tools."""
-    return translation.vendor == "openai" or translation.capabilities.freeform_tools
-
-
-def sent_name(name: str, namespace: str | None, translation: Translation) -> str:
-    """The tool's name as the upstream may have it. What is changed is put back in the reply."""
-    flat = name if namespace is None or native(translation) else f"{namespace}__{name}"
-    legal = flat
-    if not _LEGAL_NAME.fullmatch(flat):
-        digest = hashlib.sha256(flat.encode()).hexdigest()[:8]
-        legal = re.sub(r"[^a-zA-Z0-9_-]", "_", flat)[: NAME_CHARACTERS_MAX - 9] + "_" + digest
-    if flat != name and namespace is not None:
-        translation.namespaces[legal] = (namespace, name)
-    elif legal != name:
-        translation.renamed[legal] = name
-    return legal
-
-
-def sent_call_id(call_id: str) -> str:
-    """A call's id as the upstream may have it: the same for call and result, in every turn."""
-    if _LEGAL_ID.fullmatch(call_id):
-        return call_id
-    return "call_" + hashlib.sha256(call_id.encode()).hexdigest()[:24]
-
-
-def write_tools(tools: Sequence[Tool], translation: Translation) -> list[Wire]:
-    """All tools, those of one namespace together at the place of its first."""
-    written: list[Wire] = []
-    groups: dict[str, list[Wire]] = {}
-    for number, tool in enumerate(tools):
-        wire = _write_tool(tool, f"tools.{number}", translation)
-        group = None if isinstance(tool, HostedTool) or not native(translation) else tool.namespace
-        if group is None:
-            written.append(wire)
-            continue
-        if group not in groups:
-            groups[group] = []
-            about = tool.ext.get(NAME, {}).get("namespace_description") or group
-            written.append({"type": "namespace", "name": group, "description": about, "tools": groups[group]})
-        groups[group].append(wire)
-    return written
-
-
-def _write_tool(tool: Tool, path: str, translation: Translation) -> Wire:
-    match tool:
-        case FunctionTool():
-            return _write_function(tool, path, translation)
-        case FreeformTool():
-            return _write_freeform(tool, path, translation)
-        case HostedTool(protocol="responses", raw=raw):
-            return raw
-    return _write_hosted(tool, path, translation)
-
-
-def _write_function(tool: FunctionTool, path: str, translation: Translation) -> Wire:
-    schema = tool.schema if "type" in tool.schema else {"type": "object", **tool.schema}
-    schema = schema if "properties" in schema else {**schema, "properties": {}}
-    strict = bool(tool.strict)
-    if strict and not (translation.capabilities.strict_tools and strict_qualifies(schema)):
-        translation.lose(ROWS["tool.function.strict"], f"{path}.strict")
-        strict = False
-    own = {k: v for k, v in tool.ext.get(NAME, {}).items() if k != "namespace_description"}
-    for protocol, fields in tool.ext.items():
-        if protocol != NAME and fields:
-            translation.lose(ROWS["tool.ext"], f"{path}.{next(iter(fields))}")
-    return {
-        "type": "function",
-        "name": sent_name(tool.name, tool.namespace, translation),
-        **({"description": tool.description} if tool.description is not None else {}),
-        "parameters": schema,
-        "strict": strict,
-        **own,
-    }
-
-
-def _write_freeform(tool: FreeformTool, path: str, translation: Translation) -> Wire:
-    name = sent_name(tool.name, tool.namespace, translation)
-    if native(translation):
-        form = {"type": "grammar", **tool.grammar} if tool.grammar else {"type": "text"}
-        return {"type": "custom", "name": name, "description": tool.description or "", "format": form}
-    translation.freeform.add(name)
-    about = tool.description or ""
-    if tool.grammar:
-        translation.lose(ROWS["tool.freeform.grammar"], path)
-        about += f"\nThe input follows this grammar:\n{tool.grammar.get('definition', '')}"
-    return {"type": "function", "name": name, "description": about, **_ONE_STRING}
-
-
-_ONE_STRING: Wire = {
-    "parameters": {
-        "type": "object",
-        "properties": {"input": {"type": "string"}},
-        "required": ["input"],
-        "additionalProperties": False,
-    },
-    "strict": False,
-}
-
-
-def _write_hosted(tool: HostedTool, path: str, translation: Translation) -> Wire:
-    """Another vendor's tool: its web search is ours too, what its caller runs becomes a function."""
-    if tool.kind == "web_search":
-        return _write_web_search(tool, path, translation)
-    if not tool.runs_at_vendor:
-        translation.lose(ROWS["tool.client"], path)
-        name = sent_name(tool.name or tool.kind, None, translation)
-        schema = CLIENT_TOOL_SCHEMAS.get(tool.kind, {"type": "object", "properties": {}})
-        about = CLIENT_TOOL_DESCRIPTIONS.get(tool.kind, f"The {tool.kind} tool")
-        return {
-            "type": "function",
-            "name": name,
-            "description": about,
-            "parameters": schema,
-            "strict": False,
-        }
-    row = ROWS.get(f"tool.hosted.{tool.kind}", ROWS["tool.hosted.other"])
-    translation.lose(row, path, f"{tool.kind}: {row.why}")
-    raise CallError.unsupported(f"{tool.kind}: {row.why}", param=path, code=row.code)
-
-
-def _write_web_search(tool: HostedTool, path: str, translation: Translation) -> Wire:
-    raw = tool.raw
-    options = raw.get("web_search_options") if "web_search_options" in raw else raw
-    options = options if isinstance(options, dict) else {}
-    wire: Wire = {"type": "web_search"}
-    if domains := options.get("allowed_domains"):
-        wire["filters"] = {"allowed_domains": domains}
-    if size := options.get("search_context_size"):
-        wire["search_context_size"] = size
-    if location := options.get("user_location"):
-        inner = location.get("approximate") or {k: v for k, v in location.items() if k != "type"}
-        wire["user_location"] = {"type": "approximate", **inner}
-    lost = next((name for name in ("max_uses", "blocked_domains") if options.get(name)), None)
-    if lost:
-        translation.lose(ROWS["tool.hosted.web_search"], f"{path}.{lost}")
-    return wire
-
-
-# The input schemas Anthropic publishes for the tools it defines and the caller runs
-# (docs.claude.com, "Bash tool", "Text editor tool", "Memory tool").
-_PATH = {"type": "string"}
-_EDITS = {
-    "path": _PATH,
-    "file_text": {"type": "string"},
-    "old_str": {"type": "string"},
-    "new_str": {"type": "string"},
-    "insert_line": {"type": "integer"},
-    "insert_text": {"type": "string"},
-    "view_range": {"type": "array", "items": {"type": "integer"}},
-}
-CLIENT_TOOL_SCHEMAS: dict[str, Wire] = {
-    "bash": {
-        "type": "object",
-        "properties": {"command": {"type": "string"}, "restart": {"type": "boolean"}},
-    },
-    "text_editor": {
-        "type": "object",
-        "properties": {
-            "command": {"type": "string", "enum": ["view", "create", "str_replace", "insert"]},
-            **_EDITS,
-        },
-        "required": ["command", "path"],
-    },
-    "memory": {
-        "type": "object",
-        "properties": {
-            "command": {
-                "type": "string",
-                "enum": ["view", "create", "str_replace", "insert", "delete", "rename"],
-            },
-            **_EDITS,
-            "old_path": _PATH,
-            "new_path": _PATH,
-        },
-        "required": ["command"],
-    },
-}
-CLIENT_TOOL_DESCRIPTIONS: dict[str, str] = {
-    "bash": "Runs a command in a persistent bash session; `restart` starts the session anew.",
-    "text_editor": "Views, creates and edits text files.",
-    "memory": "Reads and writes files in the memory directory /memories.",
-}
-
-
-def write_choice(conversation: Conversation, translation: Translation) -> str | Wire | None:
-    """tool_choice; a raw one that only Responses can say is put back as it was."""
-    raw = conversation.ext.get(NAME, {}).get("tool_choice")
-    choice = conversation.tool_choice
-    if raw is not None or choice is None:
-        return raw if isinstance(raw, dict) else None
-    if choice.mode == "named":
-        return _named(choice.names[0], conversation.tools, translation)
-    if choice.mode == "allowed":
-        tools = [_named(name, conversation.tools, translation) for name in choice.names]
-        mode = "required" if choice.required else "auto"
-        return {"type": "allowed_tools", "mode": mode, "tools": tools}
-    if not conversation.tools:
-        return None
-    return _forced_or_auto(choice.mode, translation)
-
-
-def _forced_or_auto(mode: str, translation: Translation) -> str:
-    if mode == "required" and not translation.capabilities.forced_tools:
-        translation.lose(_UNFORCED, "tool_choice")
-        return "auto"
-    return mode
-
-
-def _named(name: str, tools: Sequence[Tool], translation: Translation) -> Wire:
-    for tool in tools:
-        if isinstance(tool, HostedTool):
-            if name in (tool.name, tool.kind):
-                return {"type": tool.raw.get("type", tool.kind) if tool.protocol == NAME else "web_search"}
-        elif tool.name == name:
-            custom = isinstance(tool, FreeformTool) and native(translation)
-            kind = "custom" if custom else "function"
-            return {"type": kind, "name": sent_name(name, tool.namespace, translation)}
-    return {"type": "function", "name": sent_name(name, None, translation)}
-
-
-_UNFORCED = Loss(
-    "tool_choice", ROWS["tool.client"].fate, "tool_choice", "this model cannot be forced to use a tool"
-)

@@ -18,15 +18,16 @@ from modelway.protocols.sse import FRAME_BYTES_MAX, frame, one_line
 
 Wire = dict[str, Any]
 
-# The frames that are parsed: the first and the last ones, and errors. Deltas hold none of these words,
-# because a quote inside their text is written `\"`.
+# The frames that are parsed: the last ones, and errors. Deltas hold none of these words, because a
+# quote inside their text is written `\"`.
 _WORTH_READING = re.compile(rb'"response\.(?:completed|incomplete|failed|cancelled)"|"error"')
 _NAMES_MODEL = re.compile(rb'"response\.(?:created|queued|in_progress|completed|incomplete|failed)"')
 _ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 # Fields the OpenAI SDKs take for an empty event.
-_STRIPPED = re.compile(rb"(?m)^(?:id|retry):[^\r\n]*(?:\r\n|\n|\r)")
+_STRIPPABLE = re.compile(rb"\n(?:id|retry):")
+_STRIPPED = re.compile(rb"(?:\A|(?<=[\r\n]))(?:id|retry):[^\r\n]*(?:\r\n|\n|\r)")
 _BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-_DATA = re.compile(rb"(?m)^data: ?([^\r\n]*)")
+_DATA = re.compile(rb"(?:\A|(?<=[\r\n]))data: ?([^\r\n]*)")
 _ID = re.compile(rb'"id"\s*:\s*"([^"\\]{1,200})"')
 _NUMBER = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
 # An estimate for a client that leaves early: vendors send about one token per delta.
@@ -51,6 +52,10 @@ class StreamWatch:
         self._first = b""
         self._last = b""
 
+    @property
+    def ended(self) -> bool:
+        return self.complete
+
     def feed(self, chunk: bytes) -> bytes:
         if self._held or not chunk.endswith(b"\n\n"):
             chunk = self._whole_frames(chunk)
@@ -60,7 +65,7 @@ class StreamWatch:
         if not self._first:
             self._first = chunk
         self._last = chunk
-        if b"retry:" in chunk or b"id:" in chunk:
+        if _STRIPPABLE.search(chunk) or chunk.startswith((b"id:", b"retry:")):
             chunk = _STRIPPED.sub(b"", chunk)
         if self._rename is not None and _NAMES_MODEL.search(chunk):
             chunk = self._renamed(chunk, self._rename)
@@ -167,6 +172,10 @@ class WholeWatch:
         self.response: Wire | None = None
         self._rename = model_asked if model_asked != model_sent else None
         self._chunks: list[bytes] = []
+
+    @property
+    def ended(self) -> bool:
+        return self.complete
 
     def feed(self, chunk: bytes) -> bytes:
         """The chunk; with another model's name to put in, nothing until the body is whole."""

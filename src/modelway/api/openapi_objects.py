@@ -1,0 +1,167 @@
+"""The answers' shapes in OpenAPI: one table per object, in a shorthand that `schemas` expands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelway.conversation.errors import KINDS
+
+Schema = dict[str, Any]
+
+# Type and description of a field. "?" before a type: it may be null; "[]": an array; "$": another object.
+Row = tuple[str, str]
+OBJECTS: dict[str, dict[str, Row]] = {
+    "EmbeddingsRequest": {
+        "model": ("string", "The model that answers."),
+        "input": ("", "A text, a list of texts, or lists of tokens."),
+        "encoding_format": ("?string", "float or base64."),
+        "dimensions": ("?integer", "How long each vector is."),
+        "user": ("?string", "An opaque name for the end user."),
+    },
+    "ChatCompletion": {
+        "id": ("string", "Begins with chatcmpl-."),
+        "object": ("string", "chat.completion"),
+        "created": ("integer", "When the answer began, in epoch seconds."),
+        "model": ("string", "The model's name as the request spelled it."),
+        "choices": ("[]$ChatChoice", "One per `n`."),
+        "usage": ("$ChatUsage", "Tokens of this call."),
+        "system_fingerprint": ("?string", "The provider's, where it gives one."),
+    },
+    "ChatChoice": {
+        "index": ("integer", "Counts from 0."),
+        "message": ("$ChatMessage", "The answer."),
+        "finish_reason": ("?string", "stop, length, tool_calls or content_filter."),
+        "logprobs": ("?object", "Only with `logprobs`."),
+    },
+    "ChatMessage": {
+        "role": ("string", "assistant"),
+        "content": ("?string", "The answer's text."),
+        "reasoning_content": ("?string", "The model's thinking, where it may be shown."),
+        "refusal": ("?string", "Why the model will not answer."),
+        "tool_calls": ("[]object", "Tools the model wants called."),
+    },
+    "ChatUsage": {
+        "prompt_tokens": ("integer", "Tokens read."),
+        "completion_tokens": ("integer", "Tokens written, reasoning included."),
+        "total_tokens": ("integer", "Both together."),
+        "prompt_tokens_details": ("object", "Of the tokens read: `cached_tokens` and more."),
+        "completion_tokens_details": ("object", "Of the tokens written: `reasoning_tokens` and more."),
+    },
+    "Response": {
+        "id": ("string", "Begins with resp_."),
+        "object": ("string", "response"),
+        "created_at": ("integer", "When the answer began, in epoch seconds."),
+        "status": ("string", "completed, incomplete, failed, in_progress, queued or cancelled."),
+        "model": ("string", "The model's name as the request spelled it."),
+        "output": ("[]object", "Messages, reasoning and tool calls, in order."),
+        "usage": ("?object", "`input_tokens`, `output_tokens`, `total_tokens` and their details."),
+        "error": ("?object", "Why it failed."),
+        "incomplete_details": ("?object", "Why it stopped early."),
+    },
+    "Message": {
+        "id": ("string", "Begins with msg_."),
+        "type": ("string", "message"),
+        "role": ("string", "assistant"),
+        "model": ("string", "The model's name as the request spelled it."),
+        "content": ("[]object", "Blocks: text, thinking, tool_use."),
+        "stop_reason": ("?string", "end_turn, max_tokens, stop_sequence, tool_use, refusal or pause_turn."),
+        "stop_sequence": ("?string", "The text that stopped it."),
+        "usage": ("object", "`input_tokens`, `output_tokens` and the cache's."),
+    },
+    "TokenCount": {"input_tokens": ("integer", "Tokens the model would read.")},
+    "Model": {
+        "id": ("string", "What a request's `model` says."),
+        "object": ("string", "model"),
+        "type": ("string", "model"),
+        "created": ("integer", "The model's release, in epoch seconds."),
+        "created_at": ("string", "The same as RFC 3339."),
+        "owned_by": ("string", "The vendor."),
+        "display_name": ("string", "The model's name for people."),
+        "description": ("string", "What it is good for."),
+        "lifecycle": ("string", "active, deprecated or retired."),
+        "max_input_tokens": ("?integer", "The context window."),
+        "max_tokens": ("?integer", "The longest answer."),
+        "input_modalities": ("[]string", "What it reads."),
+        "output_modalities": ("[]string", "What it writes."),
+        "capabilities": ("object", "Each ability with `supported`."),
+        "pricing": ("?object", "List prices in USD per million tokens, as decimal strings."),
+        "form_schema": ("[]$Parameter", "Only of one model: every parameter it takes on `path`."),
+        "request_example": ("object", "Only of one model: a first request on `path`."),
+    },
+    "ModelList": {
+        "object": ("string", "list"),
+        "data": ("[]$Model", "Each name of each model."),
+        "has_more": ("boolean", "Whether there is another page."),
+        "first_id": ("?string", "For `before_id`."),
+        "last_id": ("?string", "For `after_id`."),
+    },
+    "Parameter": {
+        "name": ("string", "The field; a field of an object as object.field."),
+        "type": ("string", "JSON's word for its type."),
+        "required": ("boolean", "Whether a request must have it."),
+        "default": ("", "What leaving it out means."),
+        "minimum": ("number", "The smallest value."),
+        "maximum": ("number", "The largest value."),
+        "enum": ("[]", "The values it may have."),
+        "description": ("string", "What it does."),
+    },
+    "FormSchema": {
+        "model": ("string", "The model asked for."),
+        "path": ("string", "chat, responses or messages."),
+        "schema": ("object", "JSON Schema 2020-12 of a request's body."),
+        "form_schema": ("[]$Parameter", "The same as a flat list."),
+        "request_example": ("object", "A first request."),
+    },
+    "Validation": {
+        "model": ("string", "The model the body names."),
+        "path": ("string", "chat, responses or messages."),
+        "valid": ("boolean", "Whether a call with this body would be sent on."),
+        "violations": (
+            "[]object",
+            "What is wrong: param (a JSON pointer), received, allowed, nearest, rule.",
+        ),
+        "warnings": ("[]object", "What would be changed: code, param, received, becomes."),
+        "sent_as": ("?object", "The parameters after those changes."),
+    },
+    "Error": {
+        "type": ("string", "error"),
+        "error": ("$ErrorDetail", "What went wrong."),
+        "request_id": ("string", "Also in the headers; the operator's log has it."),
+    },
+    "ErrorDetail": {
+        "type": ("string", "Anthropic's word for the kind."),
+        "message": ("string", "What was received, and what would be right."),
+        "param": ("?string", "The field at fault."),
+        "code": ("?string", "OpenAI's word for the kind."),
+        "details": ("object", "More, where there is more: every violation, Anthropic's error_code."),
+    },
+}
+
+
+def schemas() -> dict[str, Schema]:
+    """Every object as a component of OpenAPI."""
+    made = {name: _object(rows) for name, rows in OBJECTS.items()}
+    properties = made["ErrorDetail"]["properties"]
+    properties["type"]["enum"] = sorted({kind.type for kind in KINDS.values()})
+    return made
+
+
+def reference(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(rows: dict[str, Row]) -> Schema:
+    return {
+        "type": "object",
+        "properties": {name: {**_typed(kind), "description": says} for name, (kind, says) in rows.items()},
+    }
+
+
+def _typed(kind: str) -> Schema:
+    if kind.startswith("[]"):
+        return {"type": "array", "items": _typed(kind[2:])}
+    if kind.startswith("$"):
+        return reference(kind[1:])
+    if kind.startswith("?"):
+        return {"type": [kind[1:], "null"]}
+    return {"type": kind} if kind else {}

@@ -1,0 +1,88 @@
+"""Bodies that are looked at and never sent: is this request right, and which models take exactly it?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from modelway.api.edge import AsgiClient, Body, Receive, Scope, Send, read_headers
+from modelway.api.models import Query, accepting, decoded_object, path_of, query_of
+from modelway.calls.admit import authenticate
+from modelway.calls.call import Call, Services
+from modelway.calls.check import card_of, repair_object, violation_object
+from modelway.catalog.capabilities import Path
+from modelway.catalog.validation import apply, repairs, validate
+from modelway.conversation.errors import CallError
+
+Look = Callable[[Services, bytes, Query, bool], dict[str, Any]]
+
+
+class Looking:
+    """A guarded POST whose body is judged in memory. `look` makes the answer."""
+
+    def __init__(self, look: Look, services: Services, *, body_bytes_max: int, body_idle_s: float) -> None:
+        self._look, self._services = look, services
+        self._body_bytes_max, self._body_idle_s = body_bytes_max, body_idle_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services = self._services
+        request_id = services.mint("req_")
+        client = AsgiClient(request_id, receive, send)
+        try:
+            headers = read_headers(scope["headers"])
+            body = Body(receive, headers, bytes_max=self._body_bytes_max, idle_s=self._body_idle_s)
+            chat = services.protocols["chat"]
+            call = Call(request_id, chat, headers, body.read, services.clock(), services.now())
+            await authenticate(call, services)
+            answer = self._look(services, await body.read(), query_of(scope), call.strict)
+            await client.answer(200, answer)
+        except CallError as error:
+            await client.fail(error, "chat", request_id)
+
+
+def look_for_takers(services: Services, body: bytes, query: Query, strict: bool) -> dict[str, Any]:
+    """`POST /v1/models`: the models that take exactly this body."""
+    return accepting(services, body, path_of(query))
+
+
+def look_over(services: Services, body: bytes, query: Query, strict: bool) -> dict[str, Any]:
+    """`POST /v1/validate`: what a call with this body would say, without calling anything.
+
+    The body is a request's body as it stands; `?path=` says for which path (chat by default).
+    """
+    asked, path = decoded_object(body, "body"), path_of(query)
+    name = asked.get("model")
+    if not isinstance(name, str):
+        raise CallError.invalid(
+            "`model` is missing; give a model's id, as GET /v1/models lists them", param="model"
+        )
+    card = card_of(services.registry.find(name), services.catalog)
+    violations = [violation_object(each) for each in validate(card, path, asked, strict=strict)]
+    # What no card says (a tool without a name, a part of an unknown type) the protocol does.
+    violations = violations or _protocol_violations(services, body, path)
+    changes = repairs(card, path, asked)
+    sent = {**apply(asked, changes), "model": name} if changes and not violations else None
+    return {
+        "object": "validation",
+        "model": name,
+        "path": path,
+        "valid": not violations,
+        "violations": violations,
+        "warnings": [] if strict else [repair_object(change) for change in changes],
+        "sent_as": _shown_parameters(sent),
+    }
+
+
+def _protocol_violations(services: Services, body: bytes, path: Path) -> list[dict[str, Any]]:
+    try:
+        services.protocols[path].parse(body, {})
+    except CallError as error:
+        return [{"param": error.param, "rule": error.code, "message": error.message}]
+    return []
+
+
+def _shown_parameters(body: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The parameters after repair; the conversation itself, which may be long, is not echoed."""
+    if body is None:
+        return None
+    return {name: value for name, value in body.items() if name not in ("messages", "input", "prompt")}

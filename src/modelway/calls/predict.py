@@ -1,0 +1,46 @@
+"""A call on `/v1/predict`: a text is classified by any model, through the same path as every other call."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from modelway.accounts.money import format_usd
+from modelway.calls.admit import admitted, authenticate
+from modelway.calls.asking import answer_json
+from modelway.calls.attempt import Answer, first_answer
+from modelway.calls.call import Call, Client, Services
+from modelway.calls.estimate import estimated_usage
+from modelway.calls.route import route
+from modelway.conversation.events import fold, unfold
+from modelway.conversation.reply import Reply
+from modelway.protocols import predict
+
+
+async def serve_predict(call: Call, services: Services, client: Client) -> None:
+    """`POST /v1/predict`. Raises CallError; 502 if the model's answer is no prediction, which is paid all
+    the same."""
+    key = await authenticate(call, services)
+    request = predict.parse(await call.read_body(), call.headers)
+    async with admitted(key, request, call, client, services) as meter:
+        async with first_answer(route(request, services), request, meter) as answer:
+            reply = _reply_of(answer)
+            headers = [(b"x-modelway-model", f"{answer.target.provider.name}/{answer.target.model}".encode())]
+            if answer.translation.warnings:
+                warnings = answer.translation.warnings_header.encode("latin-1", "replace")
+                headers.append((b"x-modelway-warnings", warnings))
+            meter.usage = reply.usage
+            if meter.usage is None:
+                meter.usage = estimated_usage(answer, request)
+                headers.append((b"x-modelway-usage", b"estimated"))
+            counted = structs.replace(reply, usage=meter.usage)
+            body = predict.write_reply(counted, request, answer.translation)
+            if (cost := meter.cost(meter.usage)) is not None:
+                headers.append((b"x-modelway-cost-usd", format_usd(cost).encode()))
+            meter.complete = True
+            meter.answered(200)
+            await answer_json(client, body, headers)
+
+
+def _reply_of(answer: Answer) -> Reply:
+    reply = answer.speaks.read_reply(answer.body, answer.translation)
+    return fold(answer.filtered(list(unfold(reply)))) if answer.filters else reply

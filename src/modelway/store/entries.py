@@ -1,0 +1,460 @@
+"""The ledger's SQL: money set aside before a call, posted after it, put in and given back.
+
+Every function is one transaction's work and keeps the invariants: an account's `credit`, `posted` and
+`held` are the sums of its entries and holds, an attempt has one terminal entry, entries never change.
+Whoever calls holds no money lock but those that are taken here, in one order: accounts by id, then caps.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from modelway.store.batches import insert_rows
+from modelway.store.schema import accounts, cap_windows, entries, holds
+from modelway.store.statements import insert_for
+
+CASH = "cash"  # what was paid in from outside
+REVENUE = "revenue"  # what calls were charged
+OVERRUN = "overrun"  # what a call cost beyond its hold: the operator's loss, never the customer's
+# Notes on entries: written in a dead worker's stead, and what that worker had to say when it lived after all.
+RECOVERED = "recovered"
+TAKEN_MAX = 500  # parameters of one statement; both databases take thousands
+LATE = "late"
+# In the place of a hold's caps: nothing limits this call, so it is charged what it cost, hold or no hold.
+UNLIMITED = "-"
+
+
+class Cap(NamedTuple):
+    """A limit that a call counts against: a key's own or a budget, in the window it is in now."""
+
+    id: str
+    window_start_ms: int
+    limit_nano_usd: int
+
+
+class Hold(NamedTuple):
+    """Money set aside for one attempt; the fields are the columns of `schema.holds`, in order."""
+
+    attempt_id: str
+    account_id: str
+    key_id: str
+    member_id: str | None
+    worker_id: str
+    amount_nano_usd: int
+    caps: str
+    started_at_ms: int
+    protocol: str
+    model: str
+    stream: bool
+    price_version: str | None
+    state: str = "sent"
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nano_usd: int = 0
+
+
+class Entry(NamedTuple):
+    """A line; the fields are the columns of `schema.entries`, in order."""
+
+    account_id: str
+    id: str
+    kind: str
+    debit: str
+    credit: str
+    amount_nano_usd: int
+    created_at_ms: int
+    attempt_id: str | None = None
+    reference: str | None = None
+    key_id: str | None = None
+    member_id: str | None = None
+    model: str | None = None
+    price_version: str | None = None
+    note: str | None = None
+
+
+class Settlement(NamedTuple):
+    """How an attempt ended. `kind` is charge, estimate or void; `entry_id` a new sortable id."""
+
+    entry_id: str
+    attempt_id: str
+    account_id: str
+    key_id: str
+    member_id: str | None
+    kind: str
+    cost_nano_usd: int
+    ended_at_ms: int
+    model: str
+    price_version: str | None
+    note: str | None = None
+    tried: tuple[str, ...] = ()  # targets that failed before; each is an attempt of its own, and void
+
+
+def caps_text(caps: Iterable[Cap]) -> str:
+    return " ".join(f"{cap.id}@{cap.window_start_ms}" for cap in caps)
+
+
+def read_caps(text: str) -> list[tuple[str, int]]:
+    if text == UNLIMITED:
+        return []
+    pairs = (each.rpartition("@") for each in text.split())
+    return [(cap_id, int(start)) for cap_id, _, start in pairs]
+
+
+# --- before a call ------------------------------------------------------------------------------
+
+
+def open_unlimited(connection: Connection, opened: Sequence[Hold]) -> list[Hold]:
+    """Open holds of accounts without a limit, many at once; the holds whose account has one after all."""
+    sums: dict[str, int] = defaultdict(int)
+    for hold in opened:
+        sums[hold.account_id] += hold.amount_nano_usd
+    statement = (
+        update(accounts)
+        .where(accounts.c.id == bindparam("account"), accounts.c.limit_nano_usd.is_(None))
+        .values(held_nano_usd=accounts.c.held_nano_usd + bindparam("amount"))
+    )
+    limited = {
+        account
+        for account, amount in sorted(sums.items())
+        if connection.execute(statement, {"account": account, "amount": amount}).rowcount != 1
+    }
+    _insert_holds(connection, [hold for hold in opened if hold.account_id not in limited])
+    return [hold for hold in opened if hold.account_id in limited]
+
+
+def open_guarded(connection: Connection, hold: Hold, caps: Sequence[Cap]) -> str | None:
+    """Open one hold if account and caps can bear it; None, or the id of what cannot.
+
+    Each step is one guarded statement: what it asks and what it changes are the same moment.
+    """
+    amount = hold.amount_nano_usd
+    if connection.execute(_HOLD_ACCOUNT, {"account": hold.account_id, "amount": amount}).rowcount != 1:
+        return hold.account_id
+    ordered = sorted(caps)
+    for number, cap in enumerate(ordered):
+        if not _hold_cap(connection, cap, amount):
+            _give_back(connection, hold.account_id, ordered[:number], amount)
+            return cap.id
+    _insert_holds(connection, [hold])
+    return None
+
+
+_AVAILABLE = accounts.c.credit_nano_usd - accounts.c.posted_nano_usd - accounts.c.held_nano_usd
+_HOLD_ACCOUNT = (
+    update(accounts)
+    .where(
+        accounts.c.id == bindparam("account"),
+        or_(
+            accounts.c.limit_nano_usd.is_(None),
+            _AVAILABLE + accounts.c.limit_nano_usd >= bindparam("amount"),
+        ),
+    )
+    .values(held_nano_usd=accounts.c.held_nano_usd + bindparam("amount"))
+)
+
+
+def _hold_cap(connection: Connection, cap: Cap, amount: int) -> bool:
+    if amount > cap.limit_nano_usd:
+        return False
+    statement = insert_for(connection.dialect.name, cap_windows).values(
+        cap_id=cap.id, window_start_ms=cap.window_start_ms, posted_nano_usd=0, held_nano_usd=amount
+    )
+    guarded = statement.on_conflict_do_update(
+        index_elements=[cap_windows.c.cap_id, cap_windows.c.window_start_ms],
+        set_={"held_nano_usd": cap_windows.c.held_nano_usd + amount},
+        where=cap_windows.c.posted_nano_usd + cap_windows.c.held_nano_usd + amount <= cap.limit_nano_usd,
+    )
+    return connection.execute(guarded.execution_options(preserve_rowcount=True)).rowcount == 1
+
+
+def _give_back(connection: Connection, account_id: str, caps: Sequence[Cap], amount: int) -> None:
+    connection.execute(
+        update(accounts)
+        .where(accounts.c.id == account_id)
+        .values(held_nano_usd=accounts.c.held_nano_usd - amount)
+    )
+    for cap in caps:
+        connection.execute(
+            update(cap_windows)
+            .where(cap_windows.c.cap_id == cap.id, cap_windows.c.window_start_ms == cap.window_start_ms)
+            .values(held_nano_usd=cap_windows.c.held_nano_usd - amount)
+        )
+
+
+def _insert_holds(connection: Connection, opened: Sequence[Hold]) -> None:
+    if opened:
+        insert_rows(connection, holds, opened)
+
+
+def checkpoint(connection: Connection, seen: Sequence[tuple[int, int, int, str]]) -> None:
+    """Note what streams have cost so far: (input tokens, output tokens, cost, attempt id)."""
+    statement = (
+        update(holds)
+        .where(holds.c.attempt_id == bindparam("attempt"))
+        .values(
+            state="streaming",
+            input_tokens=bindparam("seen_input"),
+            output_tokens=bindparam("seen_output"),
+            cost_nano_usd=bindparam("seen_cost"),
+        )
+    )
+    names = ("seen_input", "seen_output", "seen_cost", "attempt")
+    connection.execute(statement, [dict(zip(names, row, strict=True)) for row in sorted(seen, key=_last)])
+
+
+def _last(row: tuple[int, int, int, str]) -> str:
+    return row[-1]
+
+
+# --- after a call -------------------------------------------------------------------------------
+
+
+def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
+    """Resolve holds and write the entries; what was settled before is left alone, so twice is once.
+
+    A settlement whose hold is gone was resolved by recovery (this worker was taken for dead) or never had
+    one (it was refused while the request was on its way): see `_without_hold`.
+    """
+    lock_accounts(connection, {each.account_id for each in settlements})
+    held = _take_holds(connection, [each.attempt_id for each in settlements])
+    resolved: list[Taken] = []
+    missing: list[Settlement] = []
+    lines: list[Entry] = []
+    posted: dict[str, int] = defaultdict(int)
+    capped: dict[tuple[str, int], int] = defaultdict(int)
+    for each in settlements:
+        hold = held.pop(each.attempt_id, None)
+        if hold is None:
+            missing.append(each)
+            continue
+        resolved.append(hold)
+        charge = _charged(each, hold)
+        posted[each.account_id] += charge
+        for cap in read_caps(hold.caps):
+            capped[cap] += charge
+        lines += _lines(each, charge)
+    _insert_entries(connection, lines)
+    if missing:
+        _insert_entries(connection, _without_hold(connection, missing, posted))
+    _post(connection, resolved, posted, capped)
+
+
+def _charged(each: Settlement, hold: Taken) -> int:
+    """I5: where anything limits, no more is posted than was reserved."""
+    return each.cost_nano_usd if hold.caps == UNLIMITED else min(each.cost_nano_usd, hold.amount_nano_usd)
+
+
+def _insert_entries(connection: Connection, lines: Sequence[Entry]) -> None:
+    if lines:
+        insert_rows(connection, entries, lines)
+
+
+def lock_accounts(connection: Connection, account_ids: set[str]) -> None:
+    """One order for everybody: two workers that post to the same accounts never wait for each other."""
+    if connection.dialect.name == "postgresql":
+        statement = select(accounts.c.id).where(accounts.c.id.in_(account_ids)).order_by(accounts.c.id)
+        connection.execute(statement.with_for_update()).all()
+
+
+class Taken(NamedTuple):
+    """What is left to know of a hold once it is resolved."""
+
+    attempt_id: str
+    account_id: str
+    amount_nano_usd: int
+    caps: str
+
+
+_TAKE = (
+    delete(holds)
+    .where(holds.c.attempt_id.in_(bindparam("attempts", expanding=True)))
+    .returning(*(holds.c[name] for name in Taken._fields))
+)
+
+
+def _take_holds(connection: Connection, attempt_ids: Sequence[str]) -> dict[str, Taken]:
+    taken: dict[str, Taken] = {}
+    for first in range(0, len(attempt_ids), TAKEN_MAX):
+        some = attempt_ids[first : first + TAKEN_MAX]
+        for row in connection.execute(_TAKE, {"attempts": some}):
+            taken[row.attempt_id] = Taken(*row)
+    return taken
+
+
+def _lines(each: Settlement, charge: int) -> list[Entry]:
+    line = Entry(
+        each.account_id,
+        each.entry_id,
+        each.kind,
+        each.account_id,
+        REVENUE,
+        charge,
+        each.ended_at_ms,
+        each.attempt_id,
+        each.attempt_id,
+        each.key_id,
+        each.member_id,
+        each.model,
+        each.price_version,
+        each.note,
+    )
+    lines = [line]
+    surplus = each.cost_nano_usd - charge
+    if surplus:
+        lines.append(line._replace(id=f"{line.id}o", kind="overrun", debit=OVERRUN, amount_nano_usd=surplus))
+    for number, target in enumerate(each.tried, start=1):
+        attempt = f"{each.attempt_id}.{number}"
+        lines.append(
+            line._replace(
+                id=f"{line.id}.{number}", kind="void", amount_nano_usd=0, attempt_id=attempt, note=target
+            )
+        )
+    return lines
+
+
+def _without_hold(
+    connection: Connection, missing: Sequence[Settlement], posted: dict[str, int]
+) -> list[Entry]:
+    """What recovery estimated is corrected by the difference; what has no entry yet gets one.
+
+    Nothing was held for the latter, so nothing is the customer's to pay: it is all overrun.
+    """
+    statement = select(entries.c.attempt_id, entries.c.kind, entries.c.amount_nano_usd).where(
+        entries.c.attempt_id.in_([each.attempt_id for each in missing])
+    )
+    known: dict[str, dict[str, int]] = defaultdict(dict)
+    for attempt_id, kind, amount in connection.execute(statement):
+        known[attempt_id][kind] = amount
+    lines: list[Entry] = []
+    for each in missing:
+        before = known.get(each.attempt_id)
+        if before is None:
+            lines += _lines(each, 0)
+        elif each.note != RECOVERED and not before.keys() & {"charge", "overrun", "return"}:
+            lines += _corrected(each, sum(before.values()), posted)
+    return lines
+
+
+def _corrected(each: Settlement, estimated: int, posted: dict[str, int]) -> list[Entry]:
+    """Less than recovery estimated goes back to the customer; more is the operator's loss."""
+    line = _lines(each._replace(tried=()), each.cost_nano_usd)[0]._replace(note=LATE)
+    if each.cost_nano_usd > estimated:
+        surplus = each.cost_nano_usd - estimated
+        return [line._replace(kind="overrun", debit=OVERRUN, amount_nano_usd=surplus)]
+    if each.cost_nano_usd < estimated:
+        over = estimated - each.cost_nano_usd
+        posted[each.account_id] -= over
+        return [line._replace(kind="return", debit=REVENUE, credit=each.account_id, amount_nano_usd=over)]
+    return []
+
+
+def _post(
+    connection: Connection,
+    resolved: Iterable[Taken],
+    posted: dict[str, int],
+    capped: dict[tuple[str, int], int],
+) -> None:
+    released: dict[str, int] = defaultdict(int)
+    cap_released: dict[tuple[str, int], int] = defaultdict(int)
+    for hold in resolved:
+        released[hold.account_id] += hold.amount_nano_usd
+        for cap in read_caps(hold.caps):
+            cap_released[cap] += hold.amount_nano_usd
+    account_rows = [
+        {"account": account, "released": released[account], "posted": posted[account]}
+        for account in sorted({*released, *posted})
+    ]
+    if account_rows:
+        connection.execute(_POST_ACCOUNT, account_rows)
+    cap_rows = [
+        {"cap": cap, "start": start, "released": amount, "posted": capped[cap, start]}
+        for (cap, start), amount in sorted(cap_released.items())
+    ]
+    if cap_rows:
+        connection.execute(_POST_CAP, cap_rows)
+
+
+_POST_ACCOUNT: Executable = (
+    update(accounts)
+    .where(accounts.c.id == bindparam("account"))
+    .values(
+        held_nano_usd=accounts.c.held_nano_usd - bindparam("released"),
+        posted_nano_usd=accounts.c.posted_nano_usd + bindparam("posted"),
+    )
+)
+_POST_CAP: Executable = (
+    update(cap_windows)
+    .where(cap_windows.c.cap_id == bindparam("cap"), cap_windows.c.window_start_ms == bindparam("start"))
+    .values(
+        held_nano_usd=cap_windows.c.held_nano_usd - bindparam("released"),
+        posted_nano_usd=cap_windows.c.posted_nano_usd + bindparam("posted"),
+    )
+)
+
+
+# --- money in and out ---------------------------------------------------------------------------
+
+
+def move_credit(connection: Connection, entry: Entry) -> bool:
+    """Put money in (`credit` is the account) or take it out (`debit` is); False if there is too little.
+
+    A withdrawal is guarded like a call: what is held or spent cannot be taken out.
+    """
+    comes_in = entry.credit == entry.account_id
+    change = entry.amount_nano_usd if comes_in else -entry.amount_nano_usd
+    enough: ColumnElement[bool] = _AVAILABLE + change >= 0
+    statement = update(accounts).where(accounts.c.id == entry.account_id)
+    if not comes_in:
+        statement = statement.where(enough)
+    moved = connection.execute(statement.values(credit_nano_usd=accounts.c.credit_nano_usd + change))
+    if moved.rowcount != 1:
+        return False
+    connection.execute(insert(entries).values(entry._asdict()))
+    return True
+
+
+def lock_account(connection: Connection, account_id: str) -> None:
+    """Until the transaction ends nobody else moves this account's money (SQLite has one writer anyway)."""
+    lock_accounts(connection, {account_id})
+
+
+def refunded(connection: Connection, charged: Entry) -> int:
+    """How much of a charge was given back already, by people or by a worker that had been taken for dead."""
+    given_back = or_(
+        (entries.c.kind == "refund") & (entries.c.reference == charged.id),
+        (entries.c.kind == "return") & (entries.c.attempt_id == charged.attempt_id),
+    )
+    statement = select(func.coalesce(func.sum(entries.c.amount_nano_usd), 0)).where(
+        entries.c.account_id == charged.account_id, given_back
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def find_entry(connection: Connection, account_id: str, entry_id: str) -> Entry | None:
+    statement = select(entries).where(entries.c.account_id == account_id, entries.c.id == entry_id)
+    row = connection.execute(statement).first()
+    return None if row is None else Entry(*row)
+
+
+def list_entries(connection: Connection, account_id: str, before: str | None, limit: int) -> list[Entry]:
+    """The newest lines of an account's statement, those older than the id `before`."""
+    statement = select(entries).where(entries.c.account_id == account_id)
+    if before is not None:
+        statement = statement.where(entries.c.id < before)
+    rows = connection.execute(statement.order_by(entries.c.id.desc()).limit(limit))
+    return [Entry(*row) for row in rows]

@@ -1,0 +1,1 @@
+"""One page each: `x.py` beside `x.html`."""
