@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev serve test check format bench soak docs lock debian-packages clean
+.PHONY: help setup setup-dev serve test check format bench soak docs lock debian-packages client-programs clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -19,7 +19,7 @@ setup: .venv/setup.stamp ## create .venv with modelway and exactly the locked pa
 serve: setup ## start on 127.0.0.1:8080 with the local model; MODELWAY_… variables reach it
 	@exec $(BIN)/modelway serve $(ARGS)
 
-test: setup-dev debian-packages ## run every test (as root it installs the Debian packages they need)
+test: setup-dev debian-packages client-programs ## run every test (as root it installs the Debian packages they need)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: setup-dev ## lint, format, types, floors and sizes
@@ -72,3 +72,8 @@ setup-dev: .venv/dev.stamp .venv/sdk-previous.stamp
 
 debian-packages:
 	@sh scripts/debian_packages.sh
+
+# Other people's programs, which tests/programs runs against the gateway: coding agents, SDKs, frameworks.
+client-programs: setup-dev
+	@sh scripts/npm_packages.sh build/npm
+	@sh scripts/frameworks.sh $(PYTHON) build/frameworks

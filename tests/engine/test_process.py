@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
-import aiohttp
 import pytest
 
 from modelway.conversation.errors import CallError
@@ -60,10 +61,18 @@ async def running(
 async def answer(address: EngineAddress, api_key: str | None = None, **fields: object) -> tuple[int, Any]:
     messages = [{"role": "user", "content": "Say hello."}]
     body = {"messages": messages, "max_tokens": 4, "temperature": 0} | fields
-    headers = {"authorization": f"Bearer {api_key or address.api_key}"}
+    headers = {"content-type": "application/json", "authorization": f"Bearer {api_key or address.api_key}"}
     url = f"{address.base_url}/v1/chat/completions"
-    async with aiohttp.ClientSession() as session, session.post(url, json=body, headers=headers) as reply:
-        return reply.status, await reply.json()
+    return await asyncio.to_thread(_post, Request(url, json.dumps(body).encode(), headers))
+
+
+def _post(request: Request) -> tuple[int, Any]:
+    try:
+        with urlopen(request, timeout=60) as reply:
+            return reply.status, json.load(reply)
+    except HTTPError as refusal:
+        with refusal:
+            return refusal.code, json.load(refusal)
 
 
 def child_pid(data_dir: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from tests.fix_upstream import (
     Scripted,
     ScriptedUpstream,
     Send,
+    Wait,
     streamed,
     whole,
 )
@@ -29,6 +31,15 @@ MODELS: dict[Protocol, str] = {
 CREATED_S = 1_790_000_000
 INPUT_TOKENS, OUTPUT_TOKENS = 120, 30
 PIECE_CHARACTERS = 7  # small enough that every text and every argument arrives in several deltas
+PASSED_ON_S = 0.3  # an error that comes with the first bytes is answered with a status instead
+
+OVERLOADED = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
+ERROR_FRAMES: dict[Protocol, bytes] = {
+    "chat": b'data: {"error":{"message":"The server had an error","type":"server_error","code":null}}\n\n',
+    "messages": b"event: error\ndata: " + OVERLOADED + b"\n\n",
+    "responses": b'event: error\ndata: {"type":"error","code":"server_error","param":null,'
+    b'"message":"The server had an error","sequence_number":99}\n\n',
+}
 
 Wire = dict[str, Any]
 
@@ -52,6 +63,11 @@ class Turn:
     thinking: str = ""
     signature: str = ""
 
+    @property
+    def number(self) -> int:
+        """Part of every id in this answer: programs take two answers with one id for the same."""
+        return zlib.crc32(repr(self).encode())
+
 
 def script(upstream: ScriptedUpstream, protocol: Protocol, *turns: Turn) -> str:
     """Scripts these turns as streams, one request each; the model to ask the gateway for."""
@@ -68,11 +84,11 @@ def reply(protocol: Protocol, turn: Turn) -> Scripted:
 
 
 def begun(protocol: Protocol, turn: Turn, *, then: bytes) -> Scripted:
-    """The first half of the stream, then these bytes, then its end."""
+    """The first half of the stream and, once that has been passed on, these bytes and its end."""
     recorded = frames_of(protocol, turn)
-    steps = [*recorded[: len(recorded) // 2], then]
+    half = [Send(frame) for frame in recorded[: len(recorded) // 2]]
     head = (("content-type", "text/event-stream"),)
-    return Scripted(tuple(Send(step) for step in steps), headers=head)
+    return Scripted((*half, Wait(PASSED_ON_S), Send(then)), headers=head)
 
 
 def frames_of(protocol: Protocol, turn: Turn) -> list[bytes]:
@@ -108,7 +124,13 @@ def _chat_call(use: Use) -> Wire:
 def _chat_details(turn: Turn) -> list[Wire]:
     """Signed reasoning as OpenRouter carries it over Chat."""
     kind = "reasoning.text"
-    detail = {"type": kind, "text": turn.thinking, "signature": turn.signature, "format": "unknown", "index": 0}
+    detail = {
+        "type": kind,
+        "text": turn.thinking,
+        "signature": turn.signature,
+        "format": "unknown",
+        "index": 0,
+    }
     return [detail] if turn.signature else []
 
 
@@ -122,7 +144,12 @@ def chat_whole(turn: Turn) -> Wire:
         message["reasoning_details"] = _chat_details(turn)
     finish = "tool_calls" if turn.uses else "stop"
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
-    head = {"id": "chatcmpl-1", "object": "chat.completion", "created": CREATED_S, "model": "far-chat"}
+    head = {
+        "id": f"chatcmpl-{turn.number}",
+        "object": "chat.completion",
+        "created": CREATED_S,
+        "model": "far-chat",
+    }
     return {**head, "choices": [choice], "usage": _chat_usage()}
 
 
@@ -136,13 +163,20 @@ def _chat_deltas(turn: Turn) -> Iterator[Wire]:
         yield {"content": piece}
     for index, use in enumerate(turn.uses):
         whole_call = _chat_call(use)
-        yield {"tool_calls": [{"index": index, **whole_call, "function": {"name": use.name, "arguments": ""}}]}
+        yield {
+            "tool_calls": [{"index": index, **whole_call, "function": {"name": use.name, "arguments": ""}}]
+        }
         for piece in _pieces(_arguments(use)):
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
 def chat_stream(turn: Turn) -> Iterator[bytes]:
-    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": CREATED_S, "model": "far-chat"}
+    head = {
+        "id": f"chatcmpl-{turn.number}",
+        "object": "chat.completion.chunk",
+        "created": CREATED_S,
+        "model": "far-chat",
+    }
     for delta in _chat_deltas(turn):
         yield _data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
     finish = "tool_calls" if turn.uses else "stop"
@@ -166,7 +200,7 @@ def _blocks(turn: Turn) -> list[Wire]:
 
 
 def messages_whole(turn: Turn) -> Wire:
-    head = {"id": "msg_1", "type": "message", "role": "assistant", "model": "far-messages"}
+    head = {"id": f"msg_{turn.number}", "type": "message", "role": "assistant", "model": "far-messages"}
     stop = "tool_use" if turn.uses else "end_turn"
     usage = {"input_tokens": INPUT_TOKENS, "output_tokens": OUTPUT_TOKENS}
     return {**head, "content": _blocks(turn), "stop_reason": stop, "stop_sequence": None, "usage": usage}
@@ -212,22 +246,22 @@ def _items(turn: Turn) -> list[Wire]:
     items: list[Wire] = []
     if turn.thinking or turn.signature:
         summary = [{"type": "summary_text", "text": turn.thinking}] if turn.thinking else []
-        reasoning = {"type": "reasoning", "id": "rs_1", "summary": summary}
+        reasoning = {"type": "reasoning", "id": f"rs_{turn.number}", "summary": summary}
         items.append({**reasoning, "encrypted_content": turn.signature or None})
     if turn.text:
         part = {"type": "output_text", "text": turn.text, "annotations": [], "logprobs": []}
-        message = {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant"}
+        message = {"type": "message", "id": f"msg_{turn.number}", "status": "completed", "role": "assistant"}
         items.append({**message, "content": [part]})
-    for number, use in enumerate(turn.uses):
-        items.append(_call_item(number, use))
+    for index, use in enumerate(turn.uses):
+        items.append(_call_item(f"{turn.number}_{index}", use))
     return items
 
 
-def _call_item(number: int, use: Use) -> Wire:
+def _call_item(suffix: str, use: Use) -> Wire:
     if isinstance(use.arguments, str):
-        item: Wire = {"type": "custom_tool_call", "id": f"ctc_{number}", "input": use.arguments}
+        item: Wire = {"type": "custom_tool_call", "id": f"ctc_{suffix}", "input": use.arguments}
     else:
-        item = {"type": "function_call", "id": f"fc_{number}", "arguments": _arguments(use)}
+        item = {"type": "function_call", "id": f"fc_{suffix}", "arguments": _arguments(use)}
     placed = {"namespace": use.namespace} if use.namespace else {}
     return {**item, "status": "completed", "call_id": use.id, "name": use.name, **placed}
 
@@ -241,7 +275,7 @@ def _response(turn: Turn, status: str, output: list[Wire]) -> Wire:
         "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
     }
     return {
-        "id": "resp_1",
+        "id": f"resp_{turn.number}",
         "object": "response",
         "created_at": CREATED_S,
         "status": status,

@@ -1,4 +1,4 @@
-"""What the scripted upstream heard: the calls and results of a request, read from each protocol's own words."""
+"""What the scripted upstream heard: calls and results of a request, read from each protocol's own words."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def heard(protocol: Protocol, received: Received) -> Heard:
 def offered(protocol: Protocol, received: Received) -> list[str]:
     """The names of the tools in a request."""
     tools = received.json().get("tools") or []
-    return [tool["function"]["name"] if protocol == "chat" else tool.get("name", tool["type"]) for tool in tools]
+    return [
+        tool["function"]["name"] if protocol == "chat" else tool.get("name") or tool["type"] for tool in tools
+    ]
 
 
 def text_of(content: Any) -> str:

@@ -35,14 +35,18 @@ def node_package(*path: str) -> Path:
     """A file of an installed npm package; skips the test, saying why, where there is none."""
     found = NPM.joinpath("node_modules", *path)
     if not (NPM / "installed.json").exists() or not found.exists():
-        pytest.skip(f"{'/'.join(path)} is not installed; `make test` installs it where there is npm and a network")
+        pytest.skip(
+            f"{'/'.join(path)} is not installed; `make test` installs it where there is npm and a network"
+        )
     return found
 
 
 def frameworks_python() -> Path:
     """The interpreter beside the agent frameworks; skips the test, saying why, where there is none."""
     if not (FRAMEWORKS / "installed.lock").exists():
-        pytest.skip("the agent frameworks are not installed; `make test` installs them where there is a network")
+        pytest.skip(
+            "the agent frameworks are not installed; `make test` installs them where there is a network"
+        )
     return FRAMEWORKS / "bin" / "python"
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import struct
-import zlib
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,9 @@ import pytest
 from tests.fix_gateway import Gateway
 from tests.fix_upstream import ScriptedUpstream, whole
 from tests.programs.answers import (
+    ERROR_FRAMES,
     MODELS,
+    OVERLOADED,
     PATHS,
     PROTOCOLS,
     Protocol,
@@ -25,6 +25,7 @@ from tests.programs.answers import (
     stream,
 )
 from tests.programs.heard import heard
+from tests.programs.pictures import red_picture
 from tests.programs.running import Finished, node_package, run
 
 ENDING = "It says xylophone."
@@ -32,13 +33,6 @@ SECRET = "the word is xylophone"
 COPY = Use("toolu_far_1", "Bash", {"command": "cat secret.txt | tee copy.txt", "description": "Copies it"})
 THOUGHT = "I should read the file before I answer."
 SIGNATURE = base64.b64encode(bytes(range(96))).decode()
-OVERLOADED = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
-ERROR_FRAMES: dict[Protocol, bytes] = {
-    "chat": b'data: {"error":{"message":"The server had an error","type":"server_error","code":null}}\n\n',
-    "messages": b"event: error\ndata: " + OVERLOADED + b"\n\n",
-    "responses": b'event: error\ndata: {"type":"error","code":"server_error","message":"The server had an error",'
-    b'"param":null,"sequence_number":99}\n\n',
-}
 
 
 class ClaudeCode:
@@ -60,7 +54,7 @@ class ClaudeCode:
 
     def ask(self, model: str, prompt: str = "please do it", *words: str) -> Finished:
         tools = ["--allowedTools", "Bash", "Read", "Write"]
-        command = [self._program, "-p", prompt, "--model", model, *tools, *words]
+        command: list[str | Path] = [self._program, "-p", prompt, "--model", model, *tools, *words]
         return run(command, self.folder, self.environment)
 
 
@@ -117,7 +111,9 @@ def test_thinking_comes_back_to_its_upstream_with_the_same_signature(
     assert heard(protocol, upstream.last).thoughts == [(THOUGHT, SIGNATURE)]
 
 
-def test_unsigned_thinking_of_a_chat_upstream_comes_back(claude: ClaudeCode, upstream: ScriptedUpstream) -> None:
+def test_unsigned_thinking_of_a_chat_upstream_comes_back(
+    claude: ClaudeCode, upstream: ScriptedUpstream
+) -> None:
     model = script(upstream, "chat", Turn(thinking=THOUGHT, uses=(COPY,)), Turn(text=ENDING))
 
     done = claude.ask(model)
@@ -189,7 +185,9 @@ def test_a_picture_that_claude_code_reads_reaches_the_upstream(
     assert list(heard(protocol, upstream.last).results) == [read.id]
 
 
-def test_claude_code_may_present_its_key_as_an_api_key(claude: ClaudeCode, upstream: ScriptedUpstream) -> None:
+def test_claude_code_may_present_its_key_as_an_api_key(
+    claude: ClaudeCode, upstream: ScriptedUpstream
+) -> None:
     claude.environment["ANTHROPIC_API_KEY"] = claude.environment.pop("ANTHROPIC_AUTH_TOKEN")
     model = script(upstream, "chat", Turn(text=ENDING))
 
@@ -227,16 +225,3 @@ def test_claude_code_reports_the_tokens_the_upstream_counted(
 
     usage = json.loads(done.out)["usage"]
     assert (usage["input_tokens"], usage["output_tokens"]) == (240, 60)
-
-
-def red_picture() -> bytes:
-    """A PNG of 64 x 64 red pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
-    rows = (b"\x00" + b"\xff\x00\x00" * 64) * 64
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-

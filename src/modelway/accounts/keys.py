@@ -9,6 +9,8 @@ import hmac
 import re
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal
 
 from modelway.conversation.errors import CallError
@@ -27,10 +29,15 @@ KEY_PATTERN = rf"{PREFIX}[0-9A-Za-z]{{{RANDOM_CHARACTERS + CHECKSUM_CHARACTERS}}
 _KEY = re.compile(KEY_PATTERN, re.ASCII)
 
 Resets = Literal["never", "daily", "weekly", "monthly"]
+KeyKind = Literal["api", "management"]  # what calls models, and what manages; never both
+
+ADDRESSES_MAX = 100  # networks of one key; more is a firewall's job
+ENDPOINTS_MAX = 50  # there are not as many paths
 
 MODEL_PATTERNS_MAX = 100  # a list that a person can read; more is a wildcard's job
 MODEL_PATTERN_CHARACTERS_MAX = 200  # the longest model ids in use are below 100
 _MODEL_PATTERN = re.compile(r"[A-Za-z0-9._:/@+*\-]+")
+_ENDPOINT = re.compile(r"/[A-Za-z0-9._/*\-]{0,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,8 @@ class Key:
 
     Times are milliseconds since 1970. `models` are ids or patterns with `*`; None allows every model.
     `limit_nano_usd` is what may be spent before `resets` starts the count again; None is no limit.
+    `endpoints` are paths or patterns with `*`, `addresses` networks (`10.0.0.0/8`) it may be used from;
+    None allows every one. `replaces_id` is the key it was made to take over from.
     """
 
     id: str
@@ -53,6 +62,10 @@ class Key:
     last_used_at_ms: int | None = None
     limit_nano_usd: int | None = None
     resets: Resets = "never"
+    kind: KeyKind = "api"
+    endpoints: tuple[str, ...] | None = None
+    addresses: tuple[str, ...] | None = None
+    replaces_id: str | None = None
 
 
 def mint(random_bytes: bytes) -> str:
@@ -114,6 +127,52 @@ def is_alive(key: Key, now_ms: int) -> bool:
     return not revoked and (key.expires_at_ms is None or now_ms < key.expires_at_ms)
 
 
+def parse_endpoints(patterns: list[str] | None) -> tuple[str, ...] | None:
+    """Paths as somebody wrote them, checked; None or nothing allows every path."""
+    if not patterns:
+        return None
+    if len(patterns) > ENDPOINTS_MAX or any(not _ENDPOINT.fullmatch(each) for each in patterns):
+        raise CallError.invalid(
+            f"endpoints are {patterns[:3]!r}…; at most {ENDPOINTS_MAX} paths such as /v1/messages or "
+            "/v1/responses* are right",
+            param="endpoints",
+        )
+    return tuple(dict.fromkeys(patterns))
+
+
+def parse_addresses(networks: list[str] | None) -> tuple[str, ...] | None:
+    """Addresses and networks as somebody wrote them, in their usual form; None allows every address."""
+    if not networks:
+        return None
+    if len(networks) > ADDRESSES_MAX:
+        raise CallError.invalid(
+            f"{len(networks)} addresses are listed, a key takes {ADDRESSES_MAX}", param="addresses"
+        )
+    try:
+        return tuple(dict.fromkeys(str(ip_network(each.strip(), strict=False)) for each in networks))
+    except ValueError as error:
+        raise CallError.invalid(
+            f"{str(error)[:100]}; addresses such as 192.0.2.7 or networks such as 10.0.0.0/8 are right",
+            param="addresses",
+        ) from None
+
+
+def may_call(key: Key, path: str, address: str | None) -> None:
+    """Return if `key` may be used on `path` from `address`, else raise. An address that is not known is none
+    of those that are listed.
+    """
+    if key.kind != "api":
+        raise CallError("forbidden", f"the key {key.masked} is a management key; models take an API key")
+    if key.endpoints is not None and not any(
+        pattern == path or _matches(pattern, path) for pattern in key.endpoints
+    ):
+        raise CallError(
+            "forbidden", f"the key {key.masked} may not use {path}; it may use {', '.join(key.endpoints)}"
+        )
+    if key.addresses is not None and not _is_within(key.addresses, address):
+        raise CallError("forbidden", f"the key {key.masked} may not be used from {address}")
+
+
 def may_use(key: Key, model: str | None, now_ms: int) -> None:
     """Return if `key` may call `model` now (None asks only whether the key is alive), else raise."""
     if not is_alive(key, now_ms):
@@ -131,6 +190,20 @@ def allows(key: Key, model: str) -> bool:
     if key.models is None:
         return True
     return any(pattern == model or _matches(pattern, model) for pattern in key.models)
+
+
+def _is_within(networks: tuple[str, ...], address: str | None) -> bool:
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)  # an IPv4 client of an IPv6 socket
+    return any((mapped or found) in _network(each) for each in networks)
+
+
+@lru_cache(maxsize=4096)  # parsing takes longer than looking
+def _network(text: str) -> IPv4Network | IPv6Network:
+    return ip_network(text)
 
 
 def _matches(pattern: str, model: str) -> bool:

@@ -13,6 +13,8 @@ from modelway.calls.check import card_of, repair_object, violation_object
 from modelway.catalog.capabilities import Path
 from modelway.catalog.validation import apply, repairs, validate
 from modelway.conversation.errors import CallError
+from modelway.conversation.translation import Translation
+from modelway.providers.registry import Model
 
 Look = Callable[[Services, bytes, Query, bool], dict[str, Any]]
 
@@ -56,10 +58,11 @@ def look_over(services: Services, body: bytes, query: Query, strict: bool) -> di
         raise CallError.invalid(
             "`model` is missing; give a model's id, as GET /v1/models lists them", param="model"
         )
-    card = card_of(services.registry.find(name), services.catalog)
+    model = services.registry.find(name)
+    card = card_of(model, services.catalog)
     violations = [violation_object(each) for each in validate(card, path, asked, strict=strict)]
     # What no card says (a tool without a name, a part of an unknown type) the protocol does.
-    violations = violations or _protocol_violations(services, body, path)
+    violations = violations or _protocol_violations(services, model, body, path)
     changes = repairs(card, path, asked)
     sent = {**apply(asked, changes), "model": name} if changes and not violations else None
     return {
@@ -73,9 +76,14 @@ def look_over(services: Services, body: bytes, query: Query, strict: bool) -> di
     }
 
 
-def _protocol_violations(services: Services, body: bytes, path: Path) -> list[dict[str, Any]]:
+def _protocol_violations(services: Services, model: Model, body: bytes, path: Path) -> list[dict[str, Any]]:
+    """What the call's own parser refuses; content is read only where a call would translate it."""
+    upstream = model.targets[0].provider.protocol
     try:
-        services.protocols[path].parse(body, {})
+        request = services.protocols[path].parse(body, {})
+        if upstream != path or not request.passable:
+            now_s = round(services.now())
+            request.conversation(Translation(path, upstream, request.model, services.mint, now_s))
     except CallError as error:
         return [{"param": error.param, "rule": error.code, "message": error.message}]
     return []

@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 
 from modelway.accounts.keys import Key, is_alive, may_use
 from modelway.calls.call import Call, Client, Services
-from modelway.calls.reservation import amounts_of, granted, hold_of, price_of
+from modelway.calls.reservation import InUse, amounts_of, granted, hold_of, price_of
 from modelway.calls.settle import Meter, settle
 from modelway.conversation.errors import CallError
 from modelway.protocols.interface import Request
 from modelway.store.connections import unavailable
+
+__all__ = ["InUse", "admitted", "authenticate", "presented_key"]
 
 BEARER = "bearer "
 
@@ -90,10 +92,11 @@ async def _reserve(meter: Meter) -> None:
     price = meter.price = price_of(meter, terms, limited=limited)
     amounts = () if price is None else amounts_of(meter, price)
     hold = hold_of(meter, price, amounts[0] if amounts else 0, limited=limited)
+    claim = ledger.wanted.pop(meter.call.id, None)
     if not limited:
-        meter.reservation = ledger.reserve(hold)
-        await meter.ready()
-        return
-    meter.reservation = ledger.reserve(hold, amounts=amounts, caps=caps)
+        meter.reservation = ledger.reserve(hold, claim=claim)
+    else:
+        meter.reservation = ledger.reserve(hold, amounts=amounts, caps=caps, claim=claim)
     outcome = await asyncio.shield(meter.reservation)
-    meter.granted_nano_usd = await granted(meter, outcome, terms, caps)
+    amount = await granted(meter, outcome, terms, caps)
+    meter.granted_nano_usd = amount if limited else None

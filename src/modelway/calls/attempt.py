@@ -5,17 +5,21 @@ Nothing has gone to the client while this runs, so a failure here may still go e
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from msgspec import structs
 
+from modelway.calls import vault
+from modelway.calls.beginning import Beginning, is_empty, says, tells
 from modelway.calls.call import Call, Services
+from modelway.calls.continuation import Rounds, going_on
 from modelway.calls.settle import Meter
 from modelway.conversation.errors import CallError
-from modelway.conversation.events import Event, Failed, Heartbeat, Started, UsageReported
+from modelway.conversation.events import Event, Failed, Finished, fold, unfold
+from modelway.conversation.reply import Reply
+from modelway.conversation.request import Conversation
 from modelway.conversation.stops import StopFilter
 from modelway.conversation.translation import Translation
 from modelway.protocols.failures import read_upstream_error
@@ -31,6 +35,7 @@ ELSEWHERE = frozenset(
         "upstream",
         "upstream_auth",
         "upstream_overloaded",
+        "upstream_rate_limited",
         "upstream_timeout",
         "rate_limited",
         "overloaded",
@@ -45,8 +50,10 @@ ELSEWHERE = frozenset(
 class Answer:
     """An upstream that has begun to answer, with what was read to know that.
 
-    Either the bytes pass (`watch`) or they are translated (`reader`). `body` is a whole answer,
-    `first` and `events` what a stream has already brought.
+    Either the bytes pass (`watch`) or they are translated (`reader`; `reply` if it came whole). `body` is
+    a whole answer, `first` and `events` what a stream has already brought. `conversation` is what was
+    asked of the provider, `rounds` follows an answer that may pause or whose reasoning is to be kept.
+    `empty` means it ended without a word, `begun` that the client has its first bytes: heartbeats.
     """
 
     target: Target
@@ -61,6 +68,19 @@ class Answer:
     events: list[Event] = field(default_factory=list)
     filters: list[EventFilter] = field(default_factory=list)
     ended: bool = False
+    conversation: Conversation | None = None
+    rounds: Rounds | None = None
+    reply: Reply | None = None
+    empty: bool = False
+    begun: bool = False
+
+    def heard(self, chunk: bytes) -> list[Event]:
+        """The events of a stream's next bytes (b"": the upstream has closed) as the writer gets them."""
+        assert self.reader is not None
+        events = self.reader.read(chunk) if chunk else self.reader.end()
+        if self.rounds is not None:
+            events = self.rounds.take(events)
+        return self.filtered(events)
 
     def filtered(self, events: list[Event]) -> list[Event]:
         """`events` after every filter between reader and writer."""
@@ -71,7 +91,24 @@ class Answer:
 
 @asynccontextmanager
 async def first_answer(targets: list[Target], request: Request, meter: Meter) -> AsyncIterator[Answer]:
-    """The first of `targets` that answers; raises the last one's CallError if none does."""
+    """The first of `targets` that answers; raises the last one's CallError if none does.
+
+    The client of a stream gets heartbeats while it waits; what comes after the first is told inside it.
+    """
+    beginning = Beginning(meter) if request.stream else None
+    try:
+        answer = await _first_of(targets, request, meter)
+    finally:
+        if beginning is not None:
+            await beginning.over()
+    answer.begun = beginning is not None and beginning.begun
+    try:
+        yield answer
+    finally:
+        answer.upstream.close()
+
+
+async def _first_of(targets: list[Target], request: Request, meter: Meter) -> Answer:
     last = CallError("unavailable", "No provider is configured for this model")
     for target in targets:
         meter.target = target
@@ -82,11 +119,11 @@ async def first_answer(targets: list[Target], request: Request, meter: Meter) ->
             if error.kind.name not in ELSEWHERE:
                 raise
             continue
-        try:
-            yield answer
-        finally:
+        if answer.empty and target is not targets[-1]:
             answer.upstream.close()
-        return
+            last = CallError.upstream("The provider's answer is empty", code="empty_completion")
+            continue
+        return answer
     raise last
 
 
@@ -100,21 +137,21 @@ async def _try(target: Target, request: Request, meter: Meter) -> Answer:
         answer.passes = True
         body = request.passed(target.model, translation)
     else:
-        body = _translated(answer, request)
-    upstream = answer.upstream = await _open(target, call, services, body)
+        body = await _translated(answer, request, meter)
+    answer.upstream = await _open(target, call, services, body)
     try:
-        if upstream.status >= 300:
-            raise await refusal(upstream)
+        if answer.upstream.status >= 300:
+            raise await refusal(answer.upstream)
         if answer.passes:
             answer.watch = speaks.watch(request.stream, request.model, target.model, request.include_usage)
-        elif request.stream:
+        if not request.stream:
+            await _whole(answer, meter)
+            return answer
+        if not answer.passes:
             answer.reader = speaks.reader(translation)
-        if request.stream:
-            await _first_of_stream(answer, services)
-        else:
-            answer.body = await upstream.read_all()
+        await _first_of_stream(answer)
     except BaseException:
-        upstream.close()
+        answer.upstream.close()
         raise
     return answer
 
@@ -124,20 +161,78 @@ def _needs_quirk(target: Target, request: Request) -> bool:
     return target.provider.is_local and b'"tool' in request.body
 
 
-def _translated(answer: Answer, request: Request) -> bytes:
+async def _translated(answer: Answer, request: Request, meter: Meter) -> bytes:
     """The request in the upstream's protocol, and the filters its answer will need."""
-    translation = answer.translation
+    translation, serves_vault = answer.translation, vault.serves(answer.translation)
     translation.asked = request.conversation(translation)
     conversation = structs.replace(translation.asked, model=answer.target.model)
+    if serves_vault:
+        conversation = await vault.restored(conversation, translation, meter.key.account_id, meter.services)
     if answer.target.provider.is_local:
         workaround = tools_as_text(conversation, translation.mint)
         conversation = workaround.conversation
         if workaround.filter is not None:
             answer.filters.append(workaround.filter)
+    answer.conversation = conversation
     body = answer.speaks.write_request(conversation, translation)
     if translation.enforced_stops:
         answer.filters.append(StopFilter(translation.enforced_stops))
+    # Messages has a pause that the other protocols have no word for.
+    pauses = translation.upstream == "messages" and translation.client != "messages"
+    if pauses or (serves_vault and conversation.tools):
+        answer.rounds = Rounds()
     return body
+
+
+async def go_on(answer: Answer, meter: Meter) -> None:
+    """Send a paused answer back, so that its provider goes on with it: `upstream` and `reader` are new.
+
+    Raises CallError if the provider refuses.
+    """
+    assert answer.rounds is not None
+    assert answer.conversation is not None
+    translation, services, ended = answer.translation, meter.services, answer.upstream
+    translation.resumes = True
+    translation.strict = False  # what was asked has been judged
+    body = answer.speaks.write_request(going_on(answer.conversation, answer.rounds.parts), translation)
+    answer.rounds.resumed()
+    answer.upstream, answer.ended = await _open(answer.target, meter.call, services, body), False
+    ended.close()
+    if ended.failure is not None:  # the call was broken off while nobody was there to hear it
+        raise ended.failure
+    if answer.upstream.status >= 300:
+        raise await refusal(answer.upstream)
+    answer.reader = answer.speaks.reader(translation)
+
+
+async def _whole(answer: Answer, meter: Meter) -> None:
+    """Read a whole answer to its end, and on through its pauses; an error inside it is an error."""
+    answer.body = await answer.upstream.read_all()
+    if answer.watch is not None:
+        answer.empty = not tells(answer.speaks.name, answer.body)
+        answer.body = answer.watch.feed(answer.body) + answer.watch.end()
+        if answer.watch.error is not None:
+            raise answer.watch.error
+        return
+    reply = answer.speaks.read_reply(answer.body, answer.translation)
+    if answer.rounds is not None and reply.stop.reason == "pause":
+        reply = await _continued(reply, answer, answer.rounds, meter)
+    if answer.filters:
+        reply = fold(answer.filtered(list(unfold(reply))))
+    answer.reply = reply
+    answer.empty = is_empty(unfold(reply))
+
+
+async def _continued(reply: Reply, answer: Answer, rounds: Rounds, meter: Meter) -> Reply:
+    """A reply that paused, with all that follows its pauses."""
+    events = rounds.take(list(unfold(reply)))
+    while rounds.paused:
+        await go_on(answer, meter)
+        body = await answer.upstream.read_all()
+        events += rounds.take(list(unfold(answer.speaks.read_reply(body, answer.translation))))
+    if rounds.cut_short:
+        answer.translation.warn("pause_turn", "", "The provider paused too often; more could follow")
+    return fold(events)
 
 
 def _translation(target: Target, request: Request, call: Call, services: Services) -> Translation:
@@ -195,27 +290,38 @@ async def refusal(upstream: Upstream) -> CallError:
     return read_upstream_error(upstream.status, body, upstream.headers)
 
 
-async def _first_of_stream(answer: Answer, services: Services) -> None:
-    """Read until the stream shows content or a fault, or a heartbeat is due; nothing is promised before."""
-    deadline = services.clock() + services.timeouts.heartbeat_s
-    while True:
-        try:
-            async with asyncio.timeout(max(0.0, deadline - services.clock())):
-                chunk = await answer.upstream.read()
-        except TimeoutError:
-            return
+async def _first_of_stream(answer: Answer) -> None:
+    """Read until the stream shows content or a fault: nothing is promised before."""
+    look = _look_at_events if answer.watch is None else _look_at_bytes
+    seen = False
+    while not seen:
+        chunk = await answer.upstream.read()
         answer.ended = not chunk
-        if answer.watch is not None:
-            answer.first = answer.watch.feed(chunk) if chunk else answer.watch.end()
-            if answer.watch.error is not None:
-                raise answer.upstream.failure or answer.watch.error
-            return
-        assert answer.reader is not None
-        events = answer.reader.read(chunk) if chunk else answer.reader.end()
-        events = answer.filtered(events)
-        answer.events.extend(events)
-        for event in events:
-            if isinstance(event, Failed):
-                raise answer.upstream.failure or event.error
-        if answer.ended or any(not isinstance(e, Started | Heartbeat | UsageReported) for e in events):
-            return
+        seen = look(answer, chunk)
+
+
+def _look_at_bytes(answer: Answer, chunk: bytes) -> bool:
+    """Whether a stream that passes has begun to say something, or is over."""
+    watch = answer.watch
+    assert watch is not None
+    answer.first += watch.feed(chunk) if chunk else watch.end()
+    if watch.error is not None:
+        raise answer.upstream.failure or watch.error
+    if tells(answer.speaks.name, answer.first):
+        return True
+    answer.empty = watch.complete
+    return answer.ended or watch.ended
+
+
+def _look_at_events(answer: Answer, chunk: bytes) -> bool:
+    """The same of a stream that is translated."""
+    events = answer.heard(chunk)
+    answer.events.extend(events)
+    for event in events:
+        if isinstance(event, Failed):
+            raise answer.upstream.failure or event.error
+        if isinstance(event, Finished):
+            answer.empty = is_empty(answer.events)
+            return True
+    paused = answer.rounds is not None and answer.rounds.paused
+    return answer.ended or paused or any(map(says, events))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from modelway.accounts.money import format_usd
-from modelway.calls.attempt import Answer
+from modelway.calls import vault
+from modelway.calls.attempt import Answer, go_on
+from modelway.calls.beginning import EVENT_STREAM
 from modelway.calls.call import Client
 from modelway.calls.estimate import estimated_usage
 from modelway.calls.settle import Meter
@@ -19,17 +21,9 @@ from modelway.conversation.events import (
     Started,
     TextAdded,
     UsageReported,
-    fold,
-    unfold,
 )
 
 JSON = (b"content-type", b"application/json")
-EVENT_STREAM = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache, no-transform"),
-    (b"x-accel-buffering", b"no"),
-]
-
 FRAME_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 # A silence is noticed at the second tick after it began: within one and a half heartbeats.
 TICKS_PER_HEARTBEAT = 2
@@ -63,19 +57,14 @@ def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
 
 
 async def _relay_whole(answer: Answer, meter: Meter, client: Client) -> None:
-    protocol, translation, body = meter.call.protocol, answer.translation, answer.body
-    if answer.passes:
-        watch = protocol.watch(False, meter.request.model, answer.target.model, True)
-        body = watch.feed(body) + watch.end()
-        if watch.error is not None:
-            raise watch.error
-        meter.usage = watch.usage
-    else:
-        reply = answer.speaks.read_reply(body, translation)
-        if answer.filters:
-            reply = fold(answer.filtered(list(unfold(reply))))
-        meter.usage = reply.usage
-        body = protocol.write_reply(reply, translation)
+    body = answer.body
+    if answer.reply is not None:
+        meter.usage = answer.reply.usage
+        body = meter.call.protocol.write_reply(answer.reply, answer.translation)
+        if vault.serves(answer.translation):
+            await vault.remember(answer.reply.parts, answer.translation, meter)
+    elif answer.watch is not None:
+        meter.usage = answer.watch.usage
     headers = [JSON, (b"content-length", str(len(body)).encode()), *_headers(answer)]
     if meter.usage is None:
         meter.usage = estimated_usage(answer, meter.request)
@@ -90,11 +79,12 @@ async def _relay_whole(answer: Answer, meter: Meter, client: Client) -> None:
 
 async def _relay_bytes(answer: Answer, meter: Meter, client: Client) -> None:
     """Same protocol on both sides: what arrives goes out, and the watch looks on."""
-    watch, upstream, protocol = answer.watch, answer.upstream, meter.call.protocol
+    watch, upstream = answer.watch, answer.upstream
     assert watch is not None
     meter.watch = watch
     meter.answered(200)
-    await client.begin(200, EVENT_STREAM + _headers(answer))
+    if not answer.begun:
+        await client.begin(200, EVENT_STREAM + _headers(answer))
     data, tail, read, feed, write = answer.first, b"", upstream.read, watch.feed, client.write
     with Pulse(answer, meter, client) as pulse:
         while True:
@@ -103,15 +93,12 @@ async def _relay_bytes(answer: Answer, meter: Meter, client: Client) -> None:
                 pulse.last = data
             if watch.ended:
                 break
-            chunk = await read()
+            chunk = await read() if watch.error is None else b""
             if not chunk:
-                tail = watch.end()
+                tail = watch.end(upstream.failure, meter.call.id)
                 break
             data = feed(chunk)
-    meter.error = watch.error and (upstream.failure or watch.error)
-    if meter.error is not None and upstream.failure is not None:
-        tail = protocol.error_frame(upstream.failure, meter.call.id)
-    meter.usage, meter.complete = watch.usage, meter.error is None
+    meter.error, meter.usage, meter.complete = watch.error, watch.usage, watch.error is None
     await client.end(tail)
     if meter.complete:
         await upstream.finish()
@@ -119,12 +106,11 @@ async def _relay_bytes(answer: Answer, meter: Meter, client: Client) -> None:
 
 async def _relay_events(answer: Answer, meter: Meter, client: Client) -> None:
     """Two protocols: each event is written as the client's frames."""
-    protocol, reader, upstream = meter.call.protocol, answer.reader, answer.upstream
-    assert reader is not None
-    writer = protocol.writer(answer.translation)
+    writer, rounds = meter.call.protocol.writer(answer.translation), answer.rounds
     meter.answered(200)
-    await client.begin(200, EVENT_STREAM + _headers(answer))
-    events, ended = answer.events, answer.ended
+    if not answer.begun:
+        await client.begin(200, EVENT_STREAM + _headers(answer))
+    events = answer.events
     with Pulse(answer, meter, client) as pulse:
         while True:
             events = [_seen(event, answer, meter) for event in events]
@@ -134,12 +120,26 @@ async def _relay_events(answer: Answer, meter: Meter, client: Client) -> None:
             if data:
                 await client.write(data)
                 pulse.last = data
-            chunk = b"" if ended else await upstream.read()
-            events = answer.filtered(reader.read(chunk) if chunk else reader.end())
-            ended = not chunk
+            if rounds is not None and rounds.paused:
+                events = await _resumed(answer, meter)
+                continue
+            chunk = b"" if answer.ended else await answer.upstream.read()
+            answer.ended = not chunk
+            events = answer.heard(chunk)
+    if rounds is not None and meter.complete and vault.serves(answer.translation):
+        await vault.remember(rounds.parts, answer.translation, meter)
     await client.end(data)
-    if meter.complete and not ended:
-        await upstream.finish()
+    if meter.complete and not answer.ended:
+        await answer.upstream.finish()
+
+
+async def _resumed(answer: Answer, meter: Meter) -> list[Event]:
+    """Go on with an answer that paused: nothing new yet, or the failure to go on."""
+    try:
+        await go_on(answer, meter)
+    except CallError as error:
+        return [Failed(error)]
+    return []
 
 
 def _seen(event: Event, answer: Answer, meter: Meter) -> Event:
@@ -167,7 +167,7 @@ class Pulse:
 
     def __init__(self, answer: Answer, meter: Meter, client: Client) -> None:
         self.last = b""
-        self._abort, self._client = answer.upstream.abort, client
+        self._answer, self._client = answer, client
         self._streams = meter.services.streams
         self._heartbeat = meter.call.protocol.heartbeat
         self._timeouts = meter.services.timeouts
@@ -188,6 +188,9 @@ class Pulse:
         self._streams.discard(self._abort)
         if self._timer is not None:
             self._timer.cancel()
+
+    def _abort(self, failure: CallError) -> None:
+        self._answer.upstream.abort(failure)
 
     def _tick(self) -> None:
         now, timeouts = self._loop.time(), self._timeouts

@@ -30,6 +30,14 @@ OUTPUT_TOKENS_LEAST = 1_024  # an account that can afford less than this much an
 _CHOICES = re.compile(rb'"n"\s*:\s*(\d{1,3})')  # Chat's several answers to one prompt
 
 
+class InUse(CallError):
+    """The call's Idempotency-Key is another call's; `kept` is what is known of that one."""
+
+    def __init__(self, kept: Kept) -> None:
+        super().__init__("conflict", "This Idempotency-Key is in use", retry_after_s=1)
+        self.kept = kept
+
+
 def price_of(meter: Meter, terms: Terms, *, limited: bool) -> Price | None:
     """The price the call is reckoned by. None, unpriced, only where nothing limits what is spent."""
     price = meter.model.price or meter.services.usage_log.fallback_price
@@ -98,7 +106,7 @@ async def granted(meter: Meter, outcome: Outcome, terms: Terms, caps: list[Cap])
                 lambda connection: _refusal(connection, meter, terms, caps, limit_id, now_ms)
             )
         case Kept():
-            raise CallError("conflict", "This Idempotency-Key is in use", retry_after_s=1)
+            raise InUse(outcome)
 
 
 def _refusal(

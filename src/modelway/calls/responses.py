@@ -6,13 +6,13 @@ The provider never learns of our state: it is sent whole conversations, and aske
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import msgspec
 from msgspec import structs
 
-from modelway.accounts.keys import Key, may_use
+from modelway.accounts.keys import Key
 from modelway.calls.admit import admitted, authenticate
 from modelway.calls.attempt import first_answer
 from modelway.calls.background import Guest, Nobody, Run
@@ -107,16 +107,7 @@ async def _in_background(
     key: Key, request: KeptRequest, call: Call, services: Services, client: Client, keeping: Keeping
 ) -> None:
     """Start the run; answer at once, or stream what it says for as long as the client listens."""
-    may_use(key, services.registry.find(request.model).id, round(services.now() * 1000))
-    keeping = Keeping(
-        keeping.account_id,
-        keeping.key_id,
-        keeping.created_at_ms,
-        keeping.items,
-        keeping.earlier,
-        keeping.chain_ids,
-        background=True,
-    )
+    keeping = replace(keeping, background=True)
     listener: Guest | Nobody = Guest(client) if request.stream else Nobody()
     id = "" if request.stream else services.mint("resp_")
     call.reply_id = id

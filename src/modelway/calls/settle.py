@@ -94,8 +94,8 @@ class Meter:
         """Return when the hold is on the disk: nothing of the answer goes out before. Raises CallError."""
         if self.reservation is not None and not self.reservation.done():
             await asyncio.shield(self.reservation)
-        if self.reservation is not None:
-            self.reservation.result()
+        if self.reservation is not None and not isinstance(self.reservation.result(), Granted):
+            raise CallError("no_credit", "The account has got a limit meanwhile, and it is used up")
 
     def progress(self) -> tuple[int, int, int] | None:
         """Tokens read and written and their cost so far; None while the client has heard nothing."""

@@ -53,7 +53,7 @@ class Usage(Struct, frozen=True, kw_only=True):
 
     def plus(self, other: Usage) -> Usage:
         """Both together: an answer that took several rounds. What neither said stays unsaid."""
-        sums = {name: _sum(getattr(self, name), getattr(other, name)) for name in _COUNTS}
+        sums: dict[str, Any] = {name: _sum(getattr(self, name), getattr(other, name)) for name in _COUNTS}
         return Usage(**sums, estimated=self.estimated or other.estimated, ext={**self.ext, **other.ext})
 
     @property

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from modelway.accounts.keys import Key, Resets, digest, mask, parse_models
+from modelway.accounts.keys import (
+    Key,
+    KeyKind,
+    Resets,
+    digest,
+    is_alive,
+    mask,
+    parse_addresses,
+    parse_endpoints,
+    parse_models,
+)
 from modelway.conversation.errors import CallError
 from modelway.manage.ids import SYSTEM, Source
 from modelway.manage.names import parse_name, parse_reference
-from modelway.store import keys, people
+from modelway.store import key_changes, keys, people
 from modelway.store.database import Connection, Database
+
+OVERLAP_S_MAX = 90 * 24 * 3600.0  # a quarter: a key that nobody replaced by then is not being replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,9 @@ class KeyWishes:
     limit_nano_usd: int | None = None
     resets: Resets = "never"
     member_id: str | None = None
+    kind: KeyKind = "api"
+    endpoints: list[str] | None = None
+    addresses: list[str] | None = None
 
 
 async def create_key(
@@ -67,9 +82,67 @@ def add_key(
         expires_at_ms=wishes.expires_at_ms,
         limit_nano_usd=wishes.limit_nano_usd,
         resets=wishes.resets,
+        kind=wishes.kind,
+        endpoints=parse_endpoints(wishes.endpoints),
+        addresses=parse_addresses(wishes.addresses),
     )
     keys.add(connection, key, digest(secret, text))
+    key_changes.restrict(connection, key)
     return NewKey(key, text)
+
+
+async def rotate_key(
+    database: Database, secret: bytes, key_id: str, overlap_s: float, source: Source = SYSTEM
+) -> NewKey:
+    """A key with the same terms that takes over from `key_id`, which goes on for `overlap_s` and then ends.
+
+    What the old one has spent in its window counts for the new one too. Raises CallError: not_found,
+    conflict (it is revoked), invalid.
+    """
+    if not 0 <= overlap_s <= OVERLAP_S_MAX:
+        raise CallError.invalid(
+            f"the overlap is {overlap_s:g} s; 0 to {OVERLAP_S_MAX:g} s is right", param="overlap_s"
+        )
+
+    def change(connection: Connection) -> NewKey:
+        old, now_ms = _find(connection, key_id), source.now_ms()
+        if not is_alive(old, now_ms):
+            raise CallError("conflict", f"the key {old.masked} is revoked or has expired", param="key")
+        text = source.new_key_text()
+        key = replace(
+            old,
+            id=source.new_id("key"),
+            masked=mask(text),
+            created_at_ms=now_ms,
+            last_used_at_ms=None,
+            replaces_id=old.id,
+        )
+        keys.add(connection, key, digest(secret, text))
+        key_changes.restrict(connection, key)
+        key_changes.expire(connection, old, now_ms + round(overlap_s * 1000))
+        key_changes.hand_over(connection, old, key, now_ms)
+        return NewKey(key, text)
+
+    return await database.write(change)
+
+
+async def change_limit(
+    database: Database,
+    key_id: str,
+    limit_nano_usd: int | None,
+    resets: Resets = "never",
+    source: Source = SYSTEM,
+) -> Key:
+    """Another spending limit; every worker keeps it within a second, and counts what was spent before."""
+    if limit_nano_usd is not None and limit_nano_usd < 0:
+        raise CallError.invalid("a key's limit is 0 USD or more", param="limit_usd")
+
+    def change(connection: Connection) -> Key:
+        changed = replace(_find(connection, key_id), limit_nano_usd=limit_nano_usd, resets=resets)
+        key_changes.change_limit(connection, changed, source.now_ms())
+        return changed
+
+    return await database.write(change)
 
 
 async def list_keys(database: Database, account: str | None = None, after: str = "") -> list[Key]:
@@ -89,12 +162,16 @@ async def revoke_key(database: Database, key_id: str, source: Source = SYSTEM) -
 
     def change(connection: Connection) -> Key:
         keys.revoke(connection, key_id, source.now_ms())
-        key = keys.find(connection, key_id)
-        if key is None:
-            raise CallError("not_found", f"there is no key {key_id!r}", param="key")
-        return key
+        return _find(connection, key_id)
 
     return await database.write(change)
+
+
+def _find(connection: Connection, key_id: str) -> Key:
+    key = keys.find(connection, parse_reference(key_id, "key"))
+    if key is None:
+        raise CallError("not_found", f"there is no key {key_id!r}", param="key")
+    return key
 
 
 def _account_id(connection: Connection, name_or_id: str) -> str:

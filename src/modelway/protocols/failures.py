@@ -99,9 +99,8 @@ def read_upstream_error(status: int, body: bytes, headers: Mapping[str, str]) ->
     `headers` have lower-case names; `retry-after` and `retry-after-ms` are obeyed up to a minute.
     """
     error = error_from_object(_as_object(body), status)
-    error.retry_after_s = _retry_after_s(headers)
-    if error.retry_after_s is None and error.kind.name in _BUSY:
-        error.retry_after_s = RETRY_AFTER_S_DEFAULT
+    said_s = _retry_after_s(headers)
+    error.retry_after_s = error.retry_after_s if said_s is None else said_s
     if error.kind.name == "upstream" and status < 500:
         error.should_retry = False  # it would say the same again
     return error
@@ -129,6 +128,7 @@ def error_from_object(obj: Mapping[str, Any], status: int | None = None) -> Call
         redacted(message),
         param=param if isinstance(param, str) else None,
         code=code if code and kind not in _OWN_CODE else None,
+        retry_after_s=RETRY_AFTER_S_DEFAULT if kind in _BUSY else None,
     )
 
 

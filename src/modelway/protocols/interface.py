@@ -89,9 +89,9 @@ class Watch(Protocol):
         """What goes to the client for `chunk`: nearly always the same object."""
         ...
 
-    def end(self) -> bytes:
-        """The upstream closed: nothing if the answer was whole, else an error frame of this protocol.
-        `error` is set then.
+    def end(self, failure: CallError | None = None, request_id: str = "") -> bytes:
+        """The upstream closed: nothing if the answer was whole, else an error frame of this protocol
+        that says `failure`, or that it was cut short. `error` is set then.
         """
         ...
 

@@ -113,10 +113,12 @@ def add_budget(connection: Connection, budget: Budget) -> None:
     count_up(connection, MONEY)
 
 
-def change_limit(connection: Connection, budget_id: str, limit_nano_usd: int) -> bool:
+def change_limit(connection: Connection, account_id: str, budget_id: str, limit_nano_usd: int) -> bool:
     changed = connection.execute(
         update(budgets)
-        .where(budgets.c.id == budget_id, budgets.c.removed_at_ms.is_(None))
+        .where(
+            budgets.c.id == budget_id, budgets.c.account_id == account_id, budgets.c.removed_at_ms.is_(None)
+        )
         .values(limit_nano_usd=limit_nano_usd)
     )
     count_up(connection, MONEY)

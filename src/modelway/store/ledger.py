@@ -81,6 +81,7 @@ class Ledger:
         self._now_s, self._now_ms = now_s, now_ms
         self.worker_id = sortable_id("wrk", now_ms(), random_bytes(RANDOM_BYTES))
         self.live: dict[str, Live] = {}
+        self.wanted: dict[str, Claim] = {}  # idempotency keys, by the id of the call that wants them
         self.fallback_price: Price | None = None  # charged where no price is known; None refuses or records
         self._openings: deque[Opening] = deque()
         self._records: deque[Record] = deque()

@@ -107,6 +107,8 @@ def _open_one(connection: Connection, opening: Opening) -> Outcome:
         before = claims.claim(connection, opening.claim)
         if before is not None:
             return before
+    if not opening.amounts and not entries.open_unlimited(connection, [opening.hold]):
+        return Granted(opening.hold.amount_nano_usd)
     refused: str | None = None
     for amount in opening.amounts or (opening.hold.amount_nano_usd,):
         hold = opening.hold._replace(amount_nano_usd=amount, caps=entries.caps_text(opening.caps))

@@ -31,7 +31,8 @@ class Offer:
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        names = self.model.aliases if self.model else self.card.aliases
+        bare = self.card.id.rpartition("/")[2]
+        names = self.model.aliases if self.model else (bare, *self.card.aliases)
         return tuple(dict.fromkeys(name for name in names if name != self.id))
 
     @property
@@ -99,7 +100,10 @@ CONTEXTS = {
 }
 PRICES = {"0": "Free", "1": "$1 or less", "3": "$3 or less", "10": "$10 or less"}
 SORTS: dict[str, tuple[str, Callable[[Offer], tuple[object, ...]]]] = {
-    "served": ("Served here first", lambda offer: (not offer.is_served,)),
+    "served": (
+        "Served here first",
+        lambda offer: (not offer.is_served, offer.card.lifecycle != "active", _age(offer)),
+    ),
     "newest": ("Newest", lambda offer: (_age(offer),)),
     "price": ("Price, low to high", lambda offer: (offer.input_usd is None, offer.input_usd or Decimal(0))),
     "context": ("Context, long to short", lambda offer: (-(offer.card.context_window_tokens or 0),)),

@@ -79,12 +79,13 @@ def usd(amount: Decimal | str | None) -> str:
 
 
 def tokens(count: int | None) -> str:
-    """`200K`, `1M`, `8,192`, or a dash."""
+    """`200K`, `1.05M`, `8,192`, or a dash: short from a hundred thousand on, exact below."""
     if count is None:
         return "–"
-    for size, letter in ((1_000_000, "M"), (1000, "K")):
-        if count >= size and count % (size // 100) == 0:
-            return f"{count / size:g}{letter}"
+    if count >= 1_000_000:
+        return f"{count / 1_000_000:.2f}".rstrip("0").rstrip(".") + "M"
+    if count >= 100_000 or (count >= 1000 and count % 1000 == 0):
+        return f"{count / 1000:.0f}K"
     return f"{count:,}"
 
 

@@ -303,6 +303,14 @@ def test_constraints_are_refused_on_a_way_that_cannot_keep_them(field: str) -> N
     assert read(translation(), **{field: {"x": 1}})
 
 
+def test_a_refused_thread_is_told_in_the_words_after_which_the_sdks_go_on_without_one() -> None:
+    with pytest.raises(CallError) as caught:
+        read(to_chat(), thread={"type": "create"})
+
+    assert caught.value.status_on("messages") == 400
+    assert caught.value.details == {"error_code": "thread_unsupported_request", "unsupported": ["model"]}
+
+
 def test_who_asks_is_read() -> None:
     conversation = read(metadata={"user_id": "u"}, service_tier="auto", speed="fast", inference_geo="us")
     who = conversation.attribution

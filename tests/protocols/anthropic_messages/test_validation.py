@@ -191,6 +191,16 @@ def test_the_results_of_one_turn_may_come_in_two_user_messages() -> None:
     assert parse(messages=messages).findings.history is None
 
 
+def test_results_that_go_on_a_thread_answer_calls_the_provider_keeps() -> None:
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": "ok"}
+    thread = {"type": "continue", "previous_message_id": "msg_1"}
+
+    assert b'"continue"' in parse(messages=[user(result)], thread=thread).passed("far", translation())
+    with pytest.raises(CallError) as caught:
+        parse(messages=[user(result)], thread={"type": "create"}).passed("far", translation())
+    assert "makes no such tool call" in caught.value.message
+
+
 def test_T040_an_image_of_another_type_is_refused() -> None:
     error = refused(messages=[user(image("image/bmp"))])
 

@@ -389,3 +389,10 @@ def test_T298_what_a_client_sent_is_what_an_upstream_gets() -> None:
     shared = translation(strict=True)
 
     assert written(read(shared, **fields), shared) == {"model": "m", **fields}
+
+
+@pytest.mark.parametrize(("client", "kept"), [("chat", True), ("responses", None), ("messages", None)])
+def test_only_a_chat_client_makes_openai_keep_the_completion(client: str, kept: bool | None) -> None:
+    asked = said(user("Hi."), state=StateSpec(store=True))
+
+    assert written(asked, translation(client=client, vendor="openai")).get("store") is kept

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
+from modelway.conversation.errors import CallError
 from modelway.conversation.parts import Part, Text, Turn
 from modelway.conversation.repair import repaired
 from modelway.conversation.request import (
@@ -70,6 +71,8 @@ _CONSTRAINTS = frozenset(
         "fallback_credit_token",
     }
 )
+# The tool runners of Anthropic's SDKs begin a thread unasked; told this, they go on without one.
+_NO_THREADS: dict[str, object] = {"error_code": "thread_unsupported_request", "unsupported": ["model"]}
 _CONTEXT = frozenset(
     {
         "context_management",
@@ -220,6 +223,14 @@ def _rest(top: Fields, translation: Translation) -> dict[str, dict[str, Any]]:
 
 
 def _judge(name: str, translation: Translation) -> None:
+    if name == "thread":
+        raise CallError(
+            "unsupported",
+            "`thread` cannot be kept on the way this call takes; send the whole conversation without it",
+            param=name,
+            code=LEAVING["ext.constraint"].code,
+            details=_NO_THREADS,
+        )
     if name in _CONSTRAINTS:
         translation.lose(
             LEAVING["ext.constraint"], name, f"`{name}` cannot be kept on the way this call takes"

@@ -161,7 +161,7 @@ def examine(body: Body, version: str) -> Findings:
     """Look through all content once: pictures, tool pairs, and what makes a body unfit to pass on."""
     findings = Findings()
     findings.passable = body.messages[0].role != "system" and not isinstance(body.tool_choice, str)
-    walk = _Walk(findings, version)
+    walk = _Walk(findings, version, continues=body.thread is not None and body.thread.type == "continue")
     for index, message in enumerate(body.messages):
         walk.message(index, message)
     walk.close()
@@ -186,9 +186,10 @@ def _check_end(last: Message, index: int, findings: Findings) -> None:
 class _Walk:
     """Goes through the messages in order, with the tool calls that still wait for a result."""
 
-    def __init__(self, findings: Findings, version: str) -> None:
+    def __init__(self, findings: Findings, version: str, continues: bool) -> None:
         self.findings = findings
         self.version = version
+        self.continues = continues  # the calls answered first are in messages that the provider keeps
         self.waiting: dict[str, str] = {}  # id of a call -> where it stands
         self.answered: set[str] = set()
         self.role = "user"
@@ -198,6 +199,7 @@ class _Walk:
         if message.role == "assistant" and self.role == "user":
             self.close()
             self.answered.clear()
+            self.continues = False
         self.role = message.role if message.role != "system" else self.role
         after_other = False
         blocks = message.content if isinstance(message.content, list) else []
@@ -234,7 +236,7 @@ class _Walk:
         identity = block.tool_use_id
         if identity in self.answered:
             self._broken(f"`{where}` answers {identity!r}, which has its result already", where)
-        elif self.waiting.pop(identity, None) is None or role != "user":
+        elif (self.waiting.pop(identity, None) is None and not self.continues) or role != "user":
             self._broken(
                 f"`{where}` answers {identity!r}; the message before it makes no such tool call", where
             )

@@ -117,7 +117,7 @@ class StreamWatch:
             return whole
         return whole.replace(message, replaced(message, model, encode(self._model)), 1)
 
-    def end(self) -> bytes:
+    def end(self, failure: CallError | None = None, request_id: str = "") -> bytes:
         """What must follow the upstream's last bytes."""
         held, self._held = b"".join(self._held), []
         rest = self._look(held + b"\n\n") if held and _last_frame(held) else b""
@@ -127,8 +127,8 @@ class StreamWatch:
             self.complete = True
             return rest + event_frame("message_stop", {})
         if self.error is None:
-            self.error = CallError.upstream(TRUNCATED, code="upstream_truncated")
-        return rest + error_frame(self.error, "")
+            self.error = failure or CallError.upstream(TRUNCATED, code="upstream_truncated")
+        return rest + error_frame(self.error, request_id)
 
     def output_tokens_estimate(self) -> int:
         text_bytes = self._delta_bytes - self._deltas * DELTA_FRAME_BYTES
@@ -179,6 +179,9 @@ class WholeWatch:
         if value("error") is not None or value("type") == "error":
             self.error = error_from_object(msgspec.json.decode(self._body), None)
             return self._body
+        if self._body[slice(*members.get("content", (0, 0)))][:1] != b"[":
+            self.error = CallError.upstream("The provider's answer is no message: it has no `content`")
+            return self._body
         usage = value("usage")
         if isinstance(usage, dict):
             self.usage = read_usage(usage)
@@ -187,7 +190,7 @@ class WholeWatch:
             return self._body
         return replaced(self._body, members["model"], encode(self._model))
 
-    def end(self) -> bytes:
+    def end(self, failure: CallError | None = None, request_id: str = "") -> bytes:
         if not self.complete and self.error is None:
             self.error = CallError.upstream(
                 "The provider's answer ended before it was complete", code="upstream_truncated"

@@ -95,6 +95,12 @@ class OutputConfig(Struct):
     format: Raw = NOTHING
 
 
+class Thread(Struct):
+    """A conversation the provider keeps; `continue` sends only the messages that are new."""
+
+    type: str = ""
+
+
 class Body(Struct, kw_only=True):
     """The top level of a request. Fields not named here are carried, not checked."""
 
@@ -112,6 +118,7 @@ class Body(Struct, kw_only=True):
     output_format: Raw = NOTHING
     tools: list[Tool] | None = None
     tool_choice: str | ToolChoice | None = None
+    thread: Thread | None = None
 
 
 Members = dict[str, Raw]  # an object whose values are still text, so that numbers keep theirs

@@ -205,17 +205,19 @@ def _attribution(conversation: Conversation, translation: Translation) -> Json:
         else:
             lose(translation, "attribution.service_tier", "service_tier")
     if translation.vendor == "openai":
-        fields |= _for_openai(conversation)
+        fields |= _for_openai(conversation, translation)
     return fields
 
 
-def _for_openai(conversation: Conversation) -> Json:
-    """Hints that other Chat servers would refuse as unknown."""
+def _for_openai(conversation: Conversation, translation: Translation) -> Json:
+    """Hints that other Chat servers would refuse as unknown. `store` only as a Chat client meant it: the
+    store of a Responses client is here, and nobody asked OpenAI to keep the completion.
+    """
     who = conversation.attribution
     fields: Json = {}
     if who.metadata:
         fields["metadata"] = who.metadata
-    if conversation.state.store is not None:
+    if conversation.state.store is not None and translation.client == "chat":
         fields["store"] = conversation.state.store
     if who.cache_key:
         fields["prompt_cache_key"] = who.cache_key

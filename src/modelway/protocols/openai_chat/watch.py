@@ -122,7 +122,7 @@ class StreamWatch:
             return bool(chunk.choices) or not self._drops_usage
         return True
 
-    def end(self) -> bytes:
+    def end(self, failure: CallError | None = None, request_id: str = "") -> bytes:
         """What is left, and an error frame if the answer never ended by itself."""
         held, self._held = self._held.strip(b"\r\n"), b""
         last = b""
@@ -132,8 +132,8 @@ class StreamWatch:
                 last = self._frame(held + b"\n\n")
         if self.complete or self.error is not None:
             return last
-        self.error = _truncated()
-        return last + error_frame(self.error, "")
+        self.error = failure or _truncated()
+        return last + error_frame(self.error, request_id)
 
     def output_tokens_estimate(self) -> int:
         """About one token a frame; the first says the role and the last two say nothing."""
@@ -204,7 +204,7 @@ class WholeWatch:
             self.error = CallError.upstream("The provider's answer holds no choices")
         return True
 
-    def end(self) -> bytes:
+    def end(self, failure: CallError | None = None, request_id: str = "") -> bytes:
         if not self.complete and self.error is None and not self._look(b"".join(self._pieces)):
             self.error = _truncated()
         return b""

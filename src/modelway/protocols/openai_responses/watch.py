@@ -122,7 +122,7 @@ class StreamWatch:
 
         return _DATA.sub(rename, chunk)
 
-    def end(self) -> bytes:
+    def end(self, failure: CallError | None = None, request_id: str = "") -> bytes:
         """Nothing after a whole answer; else `response.failed`, with `error` set."""
         last = b""
         if self._held:  # some servers leave out the last blank line
@@ -132,10 +132,10 @@ class StreamWatch:
                 last = self.feed(rest.rstrip(b"\r\n") + b"\n\n")
         if self.complete:
             return last
-        self.error = CallError.upstream(_TRUNCATED, code="upstream_truncated")
-        return self._failure(self.error)
+        self.error = failure or CallError.upstream(_TRUNCATED, code="upstream_truncated")
+        return self._failure(self.error, request_id)
 
-    def _failure(self, error: CallError) -> bytes:
+    def _failure(self, error: CallError, request_id: str) -> bytes:
         id, number = _ID.search(self._first), _NUMBER.findall(self._last)
         response: Wire = {
             "id": id[1].decode("utf-8", "replace") if id else "resp_unknown",
@@ -155,6 +155,7 @@ class StreamWatch:
             "sequence_number": int(number[-1]) + 1 if number else 0,
             "response": response,
             "error": error_object(error),
+            "request_id": request_id,
         }
         return frame("response.failed", one_line(msgspec.json.encode(event)))
 
@@ -186,13 +187,15 @@ class WholeWatch:
             return b"" if self._rename is not None else chunk
         self.complete, self.response = True, data
         self.usage, self.error = read_usage(data), failure_of(data)
+        if self.error is None and not isinstance(data.get("output"), list):
+            self.error = CallError.upstream("The provider's answer is no response: it has no `output`")
         if self._rename is None:
             return chunk
         if data.get("object") != "response":
             return body
         return one_line(msgspec.json.encode({**data, "model": self._rename}))
 
-    def end(self) -> bytes:
+    def end(self, failure: CallError | None = None, request_id: str = "") -> bytes:
         if not self.complete:
             self.error = CallError.upstream("The provider's answer is not a whole JSON object")
         return b""

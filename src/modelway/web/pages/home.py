@@ -7,13 +7,14 @@ from starlette.responses import Response
 
 from modelway.catalog.samples import LANGUAGES
 from modelway.web.examples import LANGUAGE_NAMES, example, language_of
+from modelway.web.offers import Filter
 from modelway.web.render import page
 from modelway.web.sources import all_offers, base_url
 
 
 async def show(request: Request) -> Response:
     everything = all_offers(request)
-    served = [offer for offer in everything if offer.is_served]
+    served = [offer for offer in Filter().chosen(everything) if offer.is_served]
     language = language_of(request.query_params.get("lang"))
     first = served[0] if served else everything[0]
     origin = base_url(request)

@@ -46,6 +46,3 @@ document.addEventListener("click", async (event) => {
 if (matchMedia("(max-width: 60rem)").matches) {
   for (const details of document.querySelectorAll("details.narrow")) details.open = false;
 }
-
-// A select that goes somewhere needs no button once script is there.
-root.classList.add("scripted");

