@@ -1,4 +1,4 @@
-"""Does the ledger hold when everything goes wrong? Runs the rigs of tests/ledger at length, writes RELIABILITY.md.
+"""Does the ledger hold when everything goes wrong? Runs the rigs of tests/ledger, writes RELIABILITY.md.
 
 Crowds on a balance for ten, kill -9 under forty streams, two hundred clients that hang up: on SQLite with
 one worker, on PostgreSQL with four (one where a worker is killed). The upstream's own log is the oracle.
@@ -148,9 +148,9 @@ def page(figures: list[Figure]) -> str:
     )
     return (
         "# What holds when everything goes wrong\n\n"
-        f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}, seed {SEED}. The scripted upstream's\n"
-        "own log is compared with the ledger; an account with a balance pays, so nothing is sent that is not\n"
-        "on the disk. Deliberately broken variants are in tests/ledger/test_broken_variants.py.\n\n"
+        f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}, seed {SEED}. The scripted\n"
+        "upstream's own log is compared with the ledger; an account with a balance pays, so nothing is sent\n"
+        "that is not on the disk. Deliberately broken variants: tests/ledger/test_broken_variants.py.\n\n"
         f"| what | tried | seen | |\n|---|---|--:|---|\n{rows}\n"
     )
 

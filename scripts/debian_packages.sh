@@ -3,7 +3,7 @@
 set -eu
 
 missing=""
-for pair in nginx:nginx haproxy:haproxy chromium:chromium wrk:wrk; do
+for pair in nginx:nginx haproxy:haproxy chromium:chromium wrk:wrk node:nodejs npm:npm; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0

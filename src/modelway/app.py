@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
+import yaml
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
@@ -90,6 +91,24 @@ def database_url(config: Config, data_dir: Path) -> str:
     if config.database.startswith("postgres://"):
         return "postgresql" + config.database.removeprefix("postgres")
     return config.database
+
+
+def catalog_of(config: Config) -> Catalog:
+    """Our cards, with the installation's own over them and the local model's real context."""
+    overlay: list[dict[str, object]] = []
+    if config.cards is not None:
+        for path in sorted(Path(config.cards).expanduser().glob("*.yaml")):
+            try:
+                raw = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+                raise ConfigError(f"{path}: cannot be read as a card: {error}") from None
+            if not isinstance(raw, dict):
+                raise ConfigError(f"{path}: holds {type(raw).__name__}; a card is `name: value` lines")
+            overlay.append(raw)
+    if config.engine.model_path is None:
+        window = config.engine.context_tokens
+        overlay.append({"id": LOCAL_MODEL, "context_window_tokens": window, "max_output_tokens": window})
+    return Catalog.shipped(overlay)
 
 
 def registry_of(config: Config, catalog: Catalog, environ: Mapping[str, str]) -> Registry:
@@ -354,7 +373,7 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
         if engine is not None:
             stack.push_async_callback(engine.stop)
             await engine.start()
-        catalog = Catalog.shipped()
+        catalog = catalog_of(config)
         services = Services(
             registry=registry_of(config, catalog, environ),
             keys=keys,

@@ -23,16 +23,18 @@ import typer
 from modelway import __version__
 from modelway.accounts.keys import Key, Resets
 from modelway.accounts.money import format_usd, parse_usd
-from modelway.app import Installation, database_url, registry_of, run_worker
-from modelway.catalog.cards import CardError, Catalog
-from modelway.config import Config, ConfigError, environment, load
+from modelway.app import Installation, catalog_of, database_url, registry_of, run_worker
+from modelway.catalog.cards import CardError
+from modelway.catalog.checks import problems
+from modelway.config import Config, ConfigError, environment, load, unknown_variables
 from modelway.conversation.errors import CallError
-from modelway.engine.weights import WeightsError
+from modelway.engine.weights import WeightsError, find_or_fetch
 from modelway.manage import keys as manage_keys
 from modelway.manage import money as manage_money
 from modelway.manage import people as manage_people
 from modelway.manage.keys import KeyWishes
 from modelway.manage.money import Statement
+from modelway.providers.registry import Registry
 from modelway.store.database import Database
 from modelway.store.migrate import upgrade
 from modelway.store.people import Account, Billing
@@ -86,7 +88,14 @@ def _print_json(value: object) -> None:
 def _installation(config: Config) -> Installation:
     """Folder, secret and database, made if this is the first time."""
     data_dir = Path(config.data_dir).expanduser().absolute()
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"data_dir {data_dir} cannot be made: {error.strerror}; choose another with --data-dir"
+        ) from None
+    for line in unknown_variables(environment()):
+        print(f"modelway: {line}", file=sys.stderr)
     secret = secret_from_text(config.secret) if config.secret else secret_from_file(data_dir)
     url = database_url(config, data_dir)
     upgrade(url)
@@ -136,13 +145,21 @@ def serve(
         run_worker(installation, environment(), ready=lambda: None)
         return
     _check_port(settings.host, settings.port)
-    registry_of(settings, Catalog.shipped(), environment())
+    _look_ahead(settings, installation.data_dir)
     new_key = asyncio.run(_first_key(installation))
-    _banner(settings, new_key)
     if settings.workers == 1:
-        run_worker(installation, environment(), ready=lambda: None)
+        run_worker(installation, environment(), ready=lambda: _banner(settings, new_key))
     else:
+        _banner(settings, new_key)
         raise SystemExit(_supervise([*sys.argv[1:], "--worker"], settings.workers))
+
+
+def _look_ahead(config: Config, data_dir: Path) -> Registry:
+    """What would fail only at the first call: cards, models, a model file of one's own."""
+    registry = registry_of(config, catalog_of(config), environment())
+    if config.engine.model_path and config.engine.start != "never":
+        find_or_fetch(data_dir, Path(config.engine.model_path).expanduser())
+    return registry
 
 
 async def _first_key(installation: Installation) -> str | None:
@@ -170,7 +187,8 @@ def _check_port(host: str, port: int) -> None:
 
 
 def _banner(config: Config, new_key: str | None) -> None:
-    address = f"http://{config.host}:{config.port}"
+    here = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
+    address = f"http://{here}:{config.port}"
     shown = new_key or "$MODELWAY_API_KEY"
     lines = [f"Modelway {__version__} on {address}"]
     if new_key:
@@ -224,14 +242,16 @@ def _supervise(arguments: list[str], count: int) -> int:
 def check(config: ConfigOption = None) -> None:
     """Read the configuration and say what is wrong with it, with the line; exit code 1 if anything is."""
     settings = load(config, environment())
-    registry = registry_of(settings, Catalog.shipped(), environment())
+    registry = _look_ahead(settings, Path(settings.data_dir).expanduser().absolute())
+    for line in unknown_variables(environment()):
+        print(f"modelway: {line}", file=sys.stderr)
     for row in settings.providers:
         if row.api_key and row.api_key.startswith("env:") and not os.environ.get(row.api_key[4:]):
             print(
                 f"modelway: provider {row.name}: {row.api_key[4:]} is not set; calls go without a key",
                 file=sys.stderr,
             )
-    print(f"The configuration is good: {len(registry.providers)} providers, {len(registry.models)} models.")
+    print(f"The configuration is good. Providers: {len(registry.providers)}, models: {len(registry.models)}.")
 
 
 @app.command()
@@ -437,7 +457,8 @@ def _print_statement(statement: Statement, as_json: bool) -> None:
 @models_app.command("list")
 def models_list(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """The models this configuration serves, with where they go."""
-    registry = registry_of(load(config, environment()), Catalog.shipped(), environment())
+    settings = load(config, environment())
+    registry = registry_of(settings, catalog_of(settings), environment())
     rows = [
         {
             "id": model.id,
@@ -454,21 +475,24 @@ def models_list(config: ConfigOption = None, as_json: JsonOption = False) -> Non
 
 
 @models_app.command("show")
-def models_show(model_id: str) -> None:
+def models_show(model_id: str, config: ConfigOption = None) -> None:
     """A model's card."""
-    catalog = Catalog.shipped()
+    catalog = catalog_of(load(config, environment()))
     card = catalog.find(model_id)
     if card is None:
-        raise CallError(
-            "unknown_model", f"no card {model_id!r}; the nearest are {', '.join(catalog.nearest(model_id))}"
-        )
+        nearest = ", ".join(catalog.nearest(model_id))
+        hint = f"the nearest are {nearest}" if nearest else "`modelway models validate` counts them all"
+        raise CallError("unknown_model", f"there is no card {model_id!r}; {hint}")
     _print_json(card)
 
 
 @models_app.command("validate")
-def models_validate() -> None:
+def models_validate(config: ConfigOption = None) -> None:
     """Load every card and check it."""
-    print(f"{len(Catalog.shipped().all())} cards are good.")
+    catalog = catalog_of(load(config, environment()))
+    if faults := problems(catalog):
+        raise CardError("\n".join(faults))
+    print(f"All {len(catalog.all())} cards are good.")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelway.accounts.money import Price, cost_of, format_usd, parse_usd
+from modelway.accounts.money import Price, cost_of, format_usd, parse_usd, version_of, worst_cost
 from modelway.conversation.errors import CallError
 from modelway.conversation.reply import Usage
 
@@ -103,3 +104,43 @@ def test_a_long_prompt_is_charged_at_its_tier_entirely() -> None:
 
     assert cost_of(Usage(input_tokens=150, cache_read_tokens=50, output_tokens=1), price) == 202
     assert cost_of(Usage(input_tokens=150, cache_read_tokens=51, output_tokens=1), price) == 405
+
+
+def test_audio_tokens_cost_what_audio_costs_and_are_counted_once() -> None:
+    price = Price(input=1_000_000, output=2_000_000, audio_input=5_000_000, audio_output=7_000_000)
+    usage = Usage(input_tokens=10, audio_input_tokens=4, output_tokens=8, audio_output_tokens=3)
+
+    assert cost_of(usage, price) == 6 * 1 + 4 * 5 + 5 * 2 + 3 * 7
+
+
+def test_audio_without_a_price_of_its_own_is_text() -> None:
+    price = Price(input=1_000_000, output=2_000_000)
+
+    assert cost_of(Usage(input_tokens=10, audio_input_tokens=4, output_tokens=8), price) == 26
+
+
+def test_searches_are_charged_one_by_one() -> None:
+    price = Price(input=0, output=0, web_search=10_000_000)
+
+    assert cost_of(Usage(web_searches=3), price) == 30_000_000
+
+
+@given(usages, prices, prices, st.integers(0, 10**6))
+def test_no_call_costs_more_than_the_worst(usage: Usage, price: Price, tier: Price, above: int) -> None:
+    tiered = replace(price, tiers=((above, tier),))
+    # Reading a cache is never dearer than not having one; a price list that says so is not one.
+    sane = all(each.cache_read is None or each.cache_read <= each.input for each in (price, tier))
+
+    worst = worst_cost(tiered, usage.prompt_tokens, usage.output_tokens, writes_cache=True)
+
+    assert not sane or cost_of(usage, tiered) <= worst
+
+
+def test_every_price_has_its_own_name() -> None:
+    one = Price(1, 2)
+
+    assert version_of(one) == version_of(Price(1, 2))
+    assert (
+        len({version_of(each) for each in (one, Price(2, 1), Price(1, 2, 1), Price(1, 2, tiers=((5, one),)))})
+        == 4
+    )

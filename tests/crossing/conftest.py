@@ -20,8 +20,10 @@ providers:
   - {name: fourth-chat, kind: openai-compatible, base_url: $URL/fourth/v1, api_key: $KEY}
 models:
   - {id: chat-model, targets: [{provider: chat, model: far}]}
+  - {id: priced-model, price: {input: 1.00, output: 2.00}, targets: [{provider: chat, model: far}]}
   - {id: messages-model, targets: [{provider: messages, model: far}]}
   - {id: responses-model, targets: [{provider: responses, model: far}]}
+  - {id: anthropic/claude-opus-4-8, targets: [{provider: messages, model: claude-opus-4-8}]}
   - {id: chat-then-messages, targets: [{provider: chat, model: far}],
      fallback: [{provider: second-messages, model: far-too}]}
   - {id: messages-then-chat, targets: [{provider: messages, model: far}],

@@ -97,7 +97,7 @@ OVERLOADED = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_e
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_T261_B09_an_error_behind_an_empty_beginning_is_still_a_status(
+def test_T232_T261_B09_an_error_behind_an_empty_beginning_is_still_a_status(
     crossing: Gateway, upstream: ScriptedUpstream, client: str
 ) -> None:
     upstream.answers(MESSAGES, streamed(MESSAGE_START + OVERLOADED))

@@ -58,7 +58,7 @@ def without_calls(told: Told, name: str) -> Told:
 
 
 @pytest.mark.parametrize(("client", "upstream", "name"), STREAMS)
-def test_A24_A27_T303_every_stream_is_read_by_every_clients_sdk_and_folds_to_the_whole(
+def test_T303_A24_A27_A54_every_stream_is_read_by_every_clients_sdk_and_folds_to_the_whole(
     client: str, upstream: str, name: str
 ) -> None:
     shared = translation(client, upstream, **_streamed(client))
@@ -80,7 +80,7 @@ def test_A24_A27_T303_every_stream_is_read_by_every_clients_sdk_and_folds_to_the
 
 
 @pytest.mark.parametrize(("client", "upstream", "name"), WHOLES)
-def test_A24_A27_T303_every_whole_answer_is_read_by_every_clients_sdk_and_streams_the_same(
+def test_T303_A24_A27_A54_every_whole_answer_is_read_by_every_clients_sdk_and_streams_the_same(
     client: str, upstream: str, name: str
 ) -> None:
     shared = translation(client, upstream)

@@ -1,4 +1,4 @@
-"""What a customer's program does with agent frameworks, one JSON line in, one out (see frameworks.py).
+"""What a customer's program does with agent frameworks, one JSON line in, one out (see running.py).
 
 Run by the interpreter beside the frameworks, so it imports nothing of this repository. A line is
 `{"use": NAME, "model", "base_url", "api_key", "stream"}`; each use runs a whole tool loop and answers

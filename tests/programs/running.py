@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from tests.fix_gateway import REPOSITORY
+from tests.fix_gateway import REPOSITORY, Gateway
 
 NPM = REPOSITORY / "build" / "npm"
 FRAMEWORKS = REPOSITORY / "build" / "frameworks"
+STOP_S = 10
 PROGRAM_S = 90  # a turn takes one or two seconds; other tests may hold both cores
 OUTPUT_CHARACTERS_SHOWN_MAX = 3000
+
+# All that a program is given of this process's environment.
+BASIC = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+Seen = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,11 +67,10 @@ def run(
     timeout_s: float = PROGRAM_S,
 ) -> Finished:
     """Runs it in `folder` with nothing of our environment but the path; fails when it does not end."""
-    basic = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     with subprocess.Popen(
         [str(word) for word in command],
         cwd=folder,
-        env={**basic, **environment},
+        env={**BASIC, **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -78,3 +85,48 @@ def run(
             out, err = process.communicate()
             pytest.fail(f"{command[0]} was still running after {timeout_s} s:\n{out}\n{err}")
     return Finished(process.returncode, out, err)
+
+
+class LineProgram:
+    """A program that is asked one JSON line and answers one.
+
+    It is kept running, because importing its packages takes longer than a call.
+    """
+
+    def __init__(self, command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [str(word) for word in command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**BASIC, **environment},
+        )
+
+    def ask(
+        self, use: str, gateway: Gateway, arguments: Mapping[str, Any] | None = None, **more: Any
+    ) -> Seen:
+        """What the program saw when it did `use` with this gateway; `more` may override the key."""
+        asked = {"use": use, "arguments": dict(arguments or {})}
+        asked |= {"base_url": gateway.base_url, "api_key": gateway.api_key, **more}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        # Some packages print warnings there as well.
+        line = next((line for line in self._process.stdout if line.startswith("{")), None)
+        assert line is not None, f"the program ended with {self._process.poll()}"
+        return cast(Seen, json.loads(line))
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(STOP_S)
+        self._process.stdout.close()
+
+
+def node_program(script: Path) -> LineProgram:
+    """A Node program that uses the installed packages; their folder is its first argument."""
+    node_package("openai", "package.json")
+    return LineProgram(["node", script, NPM], {})

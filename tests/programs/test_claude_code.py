@@ -17,8 +17,6 @@ from tests.programs.answers import (
     PATHS,
     PROTOCOLS,
     Protocol,
-    Turn,
-    Use,
     begun,
     reply,
     script,
@@ -27,6 +25,7 @@ from tests.programs.answers import (
 from tests.programs.heard import heard
 from tests.programs.pictures import red_picture
 from tests.programs.running import Finished, node_package, run
+from tests.programs.turns import Turn, Use
 
 ENDING = "It says xylophone."
 SECRET = "the word is xylophone"
@@ -64,7 +63,7 @@ def claude(tmp_path: Path, gateway: Gateway) -> ClaudeCode:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_claude_code_runs_a_tool_and_reports_its_result(
+def test_A55_claude_code_runs_a_tool_and_reports_its_result(
     claude: ClaudeCode, upstream: ScriptedUpstream, protocol: Protocol
 ) -> None:
     model = script(upstream, protocol, Turn(text="Let me look.", uses=(COPY,)), Turn(text=ENDING))

@@ -18,8 +18,6 @@ from tests.programs.answers import (
     PATHS,
     PROTOCOLS,
     Protocol,
-    Turn,
-    Use,
     begun,
     script,
     stream,
@@ -27,6 +25,7 @@ from tests.programs.answers import (
 from tests.programs.heard import heard, offered
 from tests.programs.pictures import red_picture
 from tests.programs.running import Finished, node_package, run
+from tests.programs.turns import Turn, Use
 
 ENDING = "It says xylophone."
 SECRET = "the word is xylophone"

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
 from tests.fix_gateway import Gateway
 from tests.fix_upstream import ScriptedUpstream
-from tests.programs.answers import MODELS, PATHS, PROTOCOLS, Protocol, Turn, Use, reply, stream
+from tests.programs.answers import MODELS, PATHS, PROTOCOLS, Protocol, reply, stream
 from tests.programs.heard import heard
-from tests.programs.running import frameworks_python, run
+from tests.programs.running import LineProgram, frameworks_python, run
+from tests.programs.turns import Turn, Use
 
 PROGRAM = Path(__file__).parent / "framework_program.py"
-STOP_S = 10
-
 ENDING = "A sunny week."
 FORECAST = Use("call_far_1", "get_weather", {"city": "Paris", "days": 7})
 
@@ -33,55 +28,14 @@ LOOPS: dict[str, tuple[Protocol, ...]] = {
 CASES = [(framework, dialect) for framework, dialects in LOOPS.items() for dialect in dialects]
 
 
-class Frameworks:
-    """The program that uses the frameworks; kept running, because importing them takes longest."""
-
-    def __init__(self, home: Path) -> None:
-        self._process = subprocess.Popen(
-            [frameworks_python(), str(PROGRAM)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(home),
-                "NO_PROXY": "127.0.0.1",
-                "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # or it asks the network for prices
-                "LANGSMITH_TRACING": "false",
-            },
-        )
-
-    def use(
-        self, use: str, gateway: Gateway, dialect: Protocol, model: str, *, streams: bool
-    ) -> dict[str, Any]:
-        asked = {
-            "use": use,
-            "dialect": dialect,
-            "model": model,
-            "stream": streams,
-            "base_url": gateway.base_url,
-            "api_key": gateway.api_key,
-        }
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, f"the frameworks' program ended with {self._process.poll()}"
-        return cast(dict[str, Any], json.loads(line))
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(STOP_S)
-        self._process.stdout.close()
-
-
 @pytest.fixture(scope="module")
-def frameworks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Frameworks]:
-    program = Frameworks(tmp_path_factory.mktemp("home"))
+def frameworks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LineProgram]:
+    environment = {
+        "HOME": str(tmp_path_factory.mktemp("home")),
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # or it asks the network for prices
+        "LANGSMITH_TRACING": "false",
+    }
+    program = LineProgram([frameworks_python(), PROGRAM], environment)
     yield program
     program.close()
 
@@ -90,7 +44,7 @@ def frameworks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Frameworks]
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize(("framework", "dialect"), CASES)
 def test_a_framework_comes_to_the_end_of_its_tool_loop(
-    frameworks: Frameworks,
+    frameworks: LineProgram,
     gateway: Gateway,
     upstream: ScriptedUpstream,
     framework: str,
@@ -105,7 +59,7 @@ def test_a_framework_comes_to_the_end_of_its_tool_loop(
     turns = (Turn(text=before, uses=(FORECAST,)), Turn(text=ENDING))
     upstream.answers(PATHS[protocol], *(answered(protocol, turn) for turn in turns))
 
-    seen = frameworks.use(framework, gateway, dialect, MODELS[protocol], streams=streams)
+    seen = frameworks.ask(framework, gateway, dialect=dialect, model=MODELS[protocol], stream=streams)
 
     assert "error" not in seen, seen["error"]
     assert seen["text"].endswith(ENDING)
@@ -117,7 +71,7 @@ def test_a_framework_comes_to_the_end_of_its_tool_loop(
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("dialect", PROTOCOLS)
 def test_instructor_gets_its_typed_answer(
-    frameworks: Frameworks,
+    frameworks: LineProgram,
     gateway: Gateway,
     upstream: ScriptedUpstream,
     dialect: Protocol,
@@ -126,7 +80,7 @@ def test_instructor_gets_its_typed_answer(
     typed = Use("call_far_1", "Forecast", {"city": "Paris", "days": 7})
     upstream.answers(PATHS[protocol], reply(protocol, Turn(uses=(typed,))))
 
-    seen = frameworks.use("instructor", gateway, dialect, MODELS[protocol], streams=False)
+    seen = frameworks.ask("instructor", gateway, dialect=dialect, model=MODELS[protocol])
 
     assert "error" not in seen, seen["error"]
     assert seen["heard"] == [["Paris", 7]]

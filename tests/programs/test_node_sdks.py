@@ -6,25 +6,16 @@ import json
 import struct
 from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.fix_gateway import Gateway
 from tests.fix_upstream import EMBEDDINGS, ScriptedUpstream, frames, recording, streamed, whole
-from tests.programs.answers import (
-    ERROR_FRAMES,
-    MODELS,
-    PATHS,
-    PROTOCOLS,
-    Protocol,
-    Turn,
-    Use,
-    begun,
-    reply,
-    stream,
-)
+from tests.programs.answers import ERROR_FRAMES, MODELS, PATHS, PROTOCOLS, Protocol, begun, reply, stream
 from tests.programs.heard import heard
-from tests.programs.node_sdks import NodeSdks
+from tests.programs.running import LineProgram, node_program
+from tests.programs.turns import Turn, Use
 from tests.whole.questions import STOPS, question, weather
 
 TEXT = "Hello, wörld! 👋 It is 18 °C in “Paris”.\nTab\tand \\ too."
@@ -45,8 +36,8 @@ HELPER_RAISES = [("chat", "cut_off"), ("responses", "cut_off")]
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[NodeSdks]:
-    program = NodeSdks()
+def node() -> Iterator[LineProgram]:
+    program = node_program(Path(__file__).parent / "node_sdks.mjs")
     yield program
     program.close()
 
@@ -60,7 +51,7 @@ def asked(client: Protocol, model: str, case: str) -> dict[str, object]:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("client", PROTOCOLS)
 def test_an_answer_says_what_was_recorded(
-    node: NodeSdks,
+    node: LineProgram,
     gateway: Gateway,
     upstream: ScriptedUpstream,
     client: Protocol,
@@ -73,7 +64,7 @@ def test_an_answer_says_what_was_recorded(
     scripted = whole(recording(f"{name}.json")) if way == "whole" else streamed(recording(f"{name}.sse"))
     upstream.answers(PATHS[protocol], scripted)
 
-    seen = node.use(f"{client} {way}", gateway, asked(client, MODELS[protocol], case))
+    seen = node.ask(f"{client} {way}", gateway, asked(client, MODELS[protocol], case))
 
     text, calls, stop, usage = RECORDED[case]
     assert "error" not in seen, seen
@@ -88,7 +79,7 @@ def test_an_answer_says_what_was_recorded(
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("client", PROTOCOLS)
 def test_the_sdks_own_tool_loop_comes_to_its_end(
-    node: NodeSdks,
+    node: LineProgram,
     gateway: Gateway,
     upstream: ScriptedUpstream,
     client: Protocol,
@@ -98,7 +89,7 @@ def test_the_sdks_own_tool_loop_comes_to_its_end(
     answered = stream if streams else reply
     upstream.answers(PATHS[protocol], answered(protocol, CALLED), answered(protocol, Turn(text="Sunny.")))
 
-    seen = node.use(f"{client} loop", gateway, weather(client, MODELS[protocol]), stream=streams)
+    seen = node.ask(f"{client} loop", gateway, weather(client, MODELS[protocol]), stream=streams)
 
     assert seen == {"text": "Sunny.", "heard": [PARIS[1]]}
     assert heard(protocol, upstream.last).results == {"call_far_1": SUNNY}
@@ -108,7 +99,7 @@ def test_the_sdks_own_tool_loop_comes_to_its_end(
 @pytest.mark.parametrize("client", PROTOCOLS)
 @pytest.mark.parametrize("way", ["helper", "raw"])
 def test_a_stream_that_stops_half_way_raises(
-    node: NodeSdks,
+    node: LineProgram,
     gateway: Gateway,
     upstream: ScriptedUpstream,
     client: Protocol,
@@ -118,7 +109,7 @@ def test_a_stream_that_stops_half_way_raises(
     recorded = frames(recording(f"whole/{protocol}_text.sse"))
     upstream.answers(PATHS[protocol], streamed(b"".join(recorded[: len(recorded) * 2 // 3])))
 
-    seen = node.use(f"{client} {way}", gateway, question(client, MODELS[protocol], "Say hello."))
+    seen = node.ask(f"{client} {way}", gateway, question(client, MODELS[protocol], "Say hello."))
 
     assert "error" in seen, f"a cut answer was taken for a whole one: {seen}"
 
@@ -126,12 +117,12 @@ def test_a_stream_that_stops_half_way_raises(
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("client", PROTOCOLS)
 def test_an_error_inside_a_stream_raises_with_its_words(
-    node: NodeSdks, gateway: Gateway, upstream: ScriptedUpstream, client: Protocol, protocol: Protocol
+    node: LineProgram, gateway: Gateway, upstream: ScriptedUpstream, client: Protocol, protocol: Protocol
 ) -> None:
     broken = begun(protocol, Turn(text="Half of this will be heard"), then=ERROR_FRAMES[protocol])
     upstream.answers(PATHS[protocol], broken)
 
-    seen = node.use(f"{client} raw", gateway, question(client, MODELS[protocol], "Say hello."))
+    seen = node.ask(f"{client} raw", gateway, question(client, MODELS[protocol], "Say hello."))
 
     words = "verloaded" if protocol == "messages" else "had an error"
     assert "APIError" in seen["error"]["classes"], seen
@@ -140,11 +131,11 @@ def test_an_error_inside_a_stream_raises_with_its_words(
 
 @pytest.mark.parametrize("client", PROTOCOLS)
 def test_a_wrong_key_raises_an_authentication_error(
-    node: NodeSdks, gateway: Gateway, client: Protocol
+    node: LineProgram, gateway: Gateway, client: Protocol
 ) -> None:
     body = question(client, "chat-model", "Hi")
 
-    error = node.use(f"{client} whole", gateway, body, api_key="sk-mw-wrong")["error"]
+    error = node.ask(f"{client} whole", gateway, body, api_key="sk-mw-wrong")["error"]
 
     assert "AuthenticationError" in error["classes"]
     assert error["status_code"] == 401
@@ -152,8 +143,8 @@ def test_a_wrong_key_raises_an_authentication_error(
 
 
 @pytest.mark.parametrize("client", PROTOCOLS)
-def test_an_unknown_model_raises_not_found(node: NodeSdks, gateway: Gateway, client: Protocol) -> None:
-    error = node.use(f"{client} whole", gateway, question(client, "no-such-model", "Hi"))["error"]
+def test_an_unknown_model_raises_not_found(node: LineProgram, gateway: Gateway, client: Protocol) -> None:
+    error = node.ask(f"{client} whole", gateway, question(client, "no-such-model", "Hi"))["error"]
 
     assert "NotFoundError" in error["classes"]
     assert "no-such-model" in error["text"]
@@ -161,19 +152,19 @@ def test_an_unknown_model_raises_not_found(node: NodeSdks, gateway: Gateway, cli
 
 @pytest.mark.parametrize("client", PROTOCOLS)
 def test_a_broken_upstream_is_tried_again_by_the_sdk(
-    node: NodeSdks, gateway: Gateway, upstream: ScriptedUpstream, client: Protocol
+    node: LineProgram, gateway: Gateway, upstream: ScriptedUpstream, client: Protocol
 ) -> None:
     busy = whole(b'{"error":{"message":"busy","type":"server_error"}}', status=503)
     upstream.answers(PATHS["chat"], busy, whole(recording("whole/chat_text.json")))
 
-    seen = node.use(f"{client} whole", gateway, question(client, "chat-model", "Hi"), max_retries=2)
+    seen = node.ask(f"{client} whole", gateway, question(client, "chat-model", "Hi"), max_retries=2)
 
     assert seen["text"] == TEXT
 
 
-def test_the_models_are_listed_in_both_sdks_shapes(node: NodeSdks, gateway: Gateway) -> None:
-    openais = node.use("openai models", gateway)["models"]
-    anthropics = node.use("anthropic models", gateway)["models"]
+def test_the_models_are_listed_in_both_sdks_shapes(node: LineProgram, gateway: Gateway) -> None:
+    openais = node.ask("openai models", gateway)["models"]
+    anthropics = node.ask("anthropic models", gateway)["models"]
 
     assert set(MODELS.values()) <= {model[0] for model in openais}
     assert [model[0] for model in openais] == [model[0] for model in anthropics]
@@ -182,15 +173,15 @@ def test_the_models_are_listed_in_both_sdks_shapes(node: NodeSdks, gateway: Gate
     assert all(model[2].endswith("Z") and model[3] for model in anthropics)
 
 
-def test_tokens_are_counted_for_a_model_of_another_protocol(node: NodeSdks, gateway: Gateway) -> None:
+def test_tokens_are_counted_for_a_model_of_another_protocol(node: LineProgram, gateway: Gateway) -> None:
     arguments = question("messages", "chat-model", "How many tokens is this sentence?")
     del arguments["max_tokens"]
 
-    assert 5 < node.use("count tokens", gateway, arguments)["input_tokens"] < 30
+    assert 5 < node.ask("count tokens", gateway, arguments)["input_tokens"] < 30
 
 
 def test_embeddings_are_decoded_from_base64(
-    node: NodeSdks, gateway: Gateway, upstream: ScriptedUpstream
+    node: LineProgram, gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
     packed = b64encode(struct.pack("<3f", 0.5, -1.0, 2.0)).decode()
     row = {"object": "embedding", "index": 0, "embedding": packed}
@@ -198,6 +189,6 @@ def test_embeddings_are_decoded_from_base64(
     body = {"object": "list", "model": "far-chat", "data": [row], "usage": usage}
     upstream.answers(EMBEDDINGS, whole(json.dumps(body).encode()))
 
-    seen = node.use("embeddings", gateway, {"model": "chat-model", "input": "hello"})
+    seen = node.ask("embeddings", gateway, {"model": "chat-model", "input": "hello"})
 
     assert seen == {"vectors": [[0.5, -1.0, 2.0]], "model": "chat-model"}

@@ -55,7 +55,7 @@ def test_a_client_that_hangs_up_in_a_stream_frees_the_upstream_and_is_on_record(
 
 @pytest.mark.parametrize("client", PATHS)
 @pytest.mark.parametrize("upstream_protocol", PATHS)
-def test_a_client_that_hangs_up_before_a_whole_answer_frees_the_upstream(
+def test_B13_a_client_that_hangs_up_before_a_whole_answer_frees_the_upstream(
     gateway: Gateway, upstream: ScriptedUpstream, client: str, upstream_protocol: str
 ) -> None:
     upstream.answers(PATHS[upstream_protocol], silence())

@@ -63,7 +63,7 @@ def asked(client: Client, model: str, case: str) -> dict[str, object]:
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("upstream_protocol", UPSTREAMS)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_whole_answer_says_what_was_recorded(
+def test_T240_T241_a_whole_answer_says_what_was_recorded(
     sdk: Sdk,
     gateway: Gateway,
     upstream: ScriptedUpstream,

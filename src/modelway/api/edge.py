@@ -81,6 +81,8 @@ class Body:
         if kind != "application/json":
             raise CallError("media_type", f"The body is {kind!r}; it must be application/json")
         body = await self._gather()
+        if not body:
+            raise CallError.invalid("The body is empty; it must be JSON")
         encoding = self._headers.get("content-encoding", "identity").strip().lower()
         return body if encoding == "identity" else self._decoded(body, encoding)
 

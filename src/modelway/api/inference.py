@@ -74,6 +74,15 @@ class Inference:
         await self._answer(call, services, client)
 
     async def _fail(self, client: AsgiClient, error: CallError, request_id: str) -> None:
+        if not error.recorded:
+            self._services.log.write(
+                "info",
+                "refused",
+                request_id=request_id,
+                protocol=self._protocol.name,
+                status=error.status_on(self._protocol.name),
+                code=error.code,
+            )
         if client.gone:
             return
         if client.begun:

@@ -97,4 +97,4 @@ def _cannot(name: str, services: Services) -> CallError:
 
 
 def _named(target: Target) -> tuple[bytes, bytes]:
-    return b"x-modelway-model", f"{target.provider.name}/{target.model}".encode("latin-1", "replace")
+    return b"x-modelway-model", target.name.encode("latin-1", "replace")

@@ -7,11 +7,10 @@ from msgspec import structs
 from modelway.accounts.money import format_usd
 from modelway.calls.admit import admitted, authenticate
 from modelway.calls.asking import answer_json
-from modelway.calls.attempt import Answer, first_answer
+from modelway.calls.attempt import first_answer
 from modelway.calls.call import Call, Client, Services
 from modelway.calls.estimate import estimated_usage
 from modelway.calls.route import route
-from modelway.conversation.events import fold, unfold
 from modelway.conversation.reply import Reply
 from modelway.protocols import predict
 
@@ -23,8 +22,9 @@ async def serve_predict(call: Call, services: Services, client: Client) -> None:
     request = predict.parse(await call.read_body(), call.headers)
     async with admitted(key, request, call, client, services) as meter:
         async with first_answer(route(request, services), request, meter) as answer:
-            reply = _reply_of(answer)
-            headers = [(b"x-modelway-model", f"{answer.target.provider.name}/{answer.target.model}".encode())]
+            reply = answer.reply
+            assert reply is not None, "a prediction is always translated, and never streamed"
+            headers = [(b"x-modelway-model", answer.target.name.encode("latin-1", "replace"))]
             if answer.translation.warnings:
                 warnings = answer.translation.warnings_header.encode("latin-1", "replace")
                 headers.append((b"x-modelway-warnings", warnings))
@@ -39,8 +39,3 @@ async def serve_predict(call: Call, services: Services, client: Client) -> None:
             meter.complete = True
             meter.answered(200)
             await answer_json(client, body, headers)
-
-
-def _reply_of(answer: Answer) -> Reply:
-    reply = answer.speaks.read_reply(answer.body, answer.translation)
-    return fold(answer.filtered(list(unfold(reply)))) if answer.filters else reply

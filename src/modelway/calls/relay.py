@@ -44,7 +44,7 @@ def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
     headers = [
         (
             b"x-modelway-model",
-            f"{answer.target.provider.name}/{answer.target.model}".encode("latin-1", "replace"),
+            answer.target.name.encode("latin-1", "replace"),
         )
     ]
     if translation.warnings:

@@ -159,6 +159,8 @@ def settle(meter: Meter) -> None:
     services, call, usage = meter.services, meter.call, meter.spent()
     ended = services.clock()
     outcome = _outcome(meter)
+    if meter.error is not None:
+        meter.error.recorded = True
     record = _record(meter, usage, outcome, ended)
     _book(meter, record)
     _count(meter, record)

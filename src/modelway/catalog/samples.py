@@ -46,7 +46,8 @@ def request_example(card: Card, path: Path) -> dict[str, Any]:
     effort = _effort(card, path)
     if effort is not None:
         body |= _effort_field(path, effort)
-    if card.capabilities.sampling != "refused" and not limits.thinks(card, path, body):
+    # Anthropic's newest SDKs send version 2026-10-21 of its API, which has no sampling fields.
+    if path != "messages" and card.capabilities.sampling != "refused" and not limits.thinks(card, path, body):
         body["temperature"] = TEMPERATURE
     return body
 
@@ -103,12 +104,7 @@ def _curl(path: Path, body: Mapping[str, Any], base_url: str, api_key: str) -> s
 
 def _python(path: Path, body: Mapping[str, Any], base_url: str, api_key: str) -> str:
     vendor, url, call, answer = _PYTHON[path]
-    known = dict(body)
-    # The Anthropic SDK has no sampling parameters since its version 2; either version takes them here.
-    extra = {name: known.pop(name) for name in ("temperature",) if path == "messages" and name in known}
-    if extra:
-        known["extra_body"] = extra
-    arguments = "".join(f"    {name}={_python_value(value)},\n" for name, value in known.items())
+    arguments = "".join(f"    {name}={_python_value(value)},\n" for name, value in body.items())
     client = vendor.capitalize() if vendor == "anthropic" else "OpenAI"
     return (
         f"from {vendor} import {client}\n\n"

@@ -137,6 +137,7 @@ class CallError(Exception):
         self.retry_after_s = retry_after_s
         self.should_retry = self.kind.should_retry if should_retry is None else should_retry
         self.details = details
+        self.recorded = False  # whether the call that it ended has its line in the log already
         self.headers: list[tuple[str, str]] = []  # more response headers (`allow`, rate limits)
 
     def __repr__(self) -> str:

@@ -96,6 +96,12 @@ class Target:
     weight: int = 1
     capabilities: Capabilities = ANY_MODEL
 
+    @property
+    def name(self) -> str:
+        """`provider/model`, as the header that says what answered has it."""
+        prefix = f"{self.provider.name}/"
+        return self.model if self.model.startswith(prefix) else prefix + self.model
+
 
 @dataclass(frozen=True, slots=True)
 class Model:

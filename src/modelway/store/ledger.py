@@ -26,7 +26,7 @@ from modelway.accounts.ids import RANDOM_BYTES, sortable_id
 from modelway.accounts.keys import Key
 from modelway.accounts.money import Price
 from modelway.conversation.errors import CallError
-from modelway.store import changes, claims, dead_keys, leases
+from modelway.store import alerts, changes, claims, dead_keys, leases
 from modelway.store.budgets import Terms, find_terms
 from modelway.store.claims import Claim
 from modelway.store.connections import reason, unavailable
@@ -36,6 +36,7 @@ from modelway.store.posting import Batch, Opening, Outcome, Record, post
 from modelway.store.usage_rows import UsageRow, storable
 
 FLUSH_EVERY_S = 0.02  # a report is this late; at 5,000 calls/s a hundred rows share one commit
+CLOCK_S = 0.002  # a timer may come this much too early
 RECORDS_PER_POST_MAX = 2_000  # about 40 ms of writing, for which nobody else writes
 RECORDS_WAITING_MAX = 100_000  # 20 s of 5,000 calls/s while the database is away, in about 120 MB
 RETRY_S = 0.5  # while the database is away
@@ -83,6 +84,9 @@ class Ledger:
         self.live: dict[str, Live] = {}
         self.wanted: dict[str, Claim] = {}  # idempotency keys, by the id of the call that wants them
         self.fallback_price: Price | None = None  # charged where no price is known; None refuses or records
+        self._random_bytes = random_bytes
+        self._noted: set[tuple[str, int, int]] = set()  # thresholds that are in the table already
+        self._waiting_since_s = 0.0
         self._openings: deque[Opening] = deque()
         self._records: deque[Record] = deque()
         self._known_prices: set[str] = set()
@@ -147,17 +151,18 @@ class Ledger:
 
     def append(self, row: UsageRow, settlement: Settlement | None = None, price: Price | None = None) -> None:
         """Take a call that ended. Never refuses: the call has been answered already."""
+        if not self._records:
+            self._waiting_since_s = asyncio.get_running_loop().time()
         self._records.append(Record(storable(row), settlement, price))
-        if self._posting is None and self._due is None and not self._closing:
-            self._due = asyncio.get_running_loop().call_later(FLUSH_EVERY_S, self._post_now)
+        self._post_in_time()
 
     # --- posting ------------------------------------------------------------------------------
 
     async def flush(self) -> None:
         """Return when all that was taken so far is on the disk. Raises CallError if the database is away."""
-        await self._post_some()
+        await self._post_some(everything=True)
         while self._records or self._openings:
-            await self._post_some()
+            await self._post_some(everything=True)
 
     async def close(self) -> None:
         """Post what is left. Raises CallError, the number of records lost in the log, if it cannot.
@@ -186,11 +191,20 @@ class Ledger:
         if self._posting is None and not self._closing:
             self._posting = asyncio.get_running_loop().create_task(self._post_in_background())
 
+    def _post_in_time(self) -> None:
+        if self._posting is None and self._due is None and not self._closing:
+            self._due = asyncio.get_running_loop().call_later(FLUSH_EVERY_S, self._post_now)
+
+    def _is_due(self) -> bool:
+        """Whether calls that ended go with the next posting: many of them cost little more than a few."""
+        waited_s = asyncio.get_running_loop().time() - self._waiting_since_s
+        return bool(self._records) and waited_s >= FLUSH_EVERY_S - CLOCK_S
+
     async def _post_in_background(self) -> None:
         try:
             if not self._joined.done():
                 await asyncio.shield(self._joined)
-            while self._openings or self._records:
+            while self._openings or self._is_due():
                 try:
                     await self._post_some()
                 except CallError:
@@ -201,10 +215,12 @@ class Ledger:
             self._posting = None
             if self._openings:
                 self._post_now()
+            elif self._records:
+                self._post_in_time()
 
-    async def _post_some(self) -> None:
+    async def _post_some(self, *, everything: bool = False) -> None:
         async with self._one_post:
-            batch = self._take()
+            batch = self._take(everything)
             if not batch.openings and not batch.records:
                 return
             try:
@@ -221,10 +237,12 @@ class Ledger:
                 for opening, outcome in zip(batch.openings, outcomes, strict=True):
                     _resolve(opening, outcome)
 
-    def _take(self) -> Batch:
+    def _take(self, everything: bool) -> Batch:
         openings = list(self._openings)
         self._openings.clear()
-        count = min(len(self._records), RECORDS_PER_POST_MAX)
+        # What ended may give back what a limited account needs for the next call.
+        wanted = everything or self._is_due() or any(each.amounts for each in openings)
+        count = min(len(self._records), RECORDS_PER_POST_MAX) if wanted else 0
         records = [self._records.popleft() for _ in range(count)]
         new = {
             each.row.price_version: each.price
@@ -323,6 +341,7 @@ class Ledger:
     async def _look_after(self) -> None:
         self._end_overspent()
         await self._end_dead_keys()
+        await self._note_thresholds()
         seen = [
             (*progress, live.attempt_id)
             for live in self.live.values()
@@ -348,6 +367,19 @@ class Ledger:
     async def _sweep(self) -> None:
         while await self._database.write(partial(_recovered, self.worker_id, self._now_ms)):
             pass
+
+    async def _note_thresholds(self) -> None:
+        """Of the accounts that call here: whichever of their budgets has passed a threshold."""
+        watched = [each for terms in self._terms.values() for each in terms.budgets if each.alerts]
+        if not watched:
+            return
+        now_ms = self._now_ms()
+        found = await self._database.read(lambda connection: alerts.passed(connection, watched, now_ms))
+        found = [each for each in found if (each[0].id, each[1], each[2]) not in self._noted]
+        if found:
+            random = self._random_bytes(RANDOM_BYTES)
+            await self._database.write(lambda connection: alerts.note(connection, found, now_ms, random))
+            self._noted.update((each[0].id, each[1], each[2]) for each in found)
 
     async def _forget_claims(self) -> None:
         if self._now_s() - self._forgot_at_s < FORGET_EVERY_S:

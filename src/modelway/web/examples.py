@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import msgspec
-
 from modelway.catalog.capabilities import Path
 from modelway.catalog.cards import Card
 from modelway.catalog.samples import LANGUAGES, Language, sample
@@ -26,17 +24,10 @@ _FROM_ENVIRONMENT: dict[Language, tuple[str, str]] = {
 def example(card: Card, model: str, path: Path, language: Language, origin: str) -> str:
     """One example that names `model` and reads its key from `MODELWAY_API_KEY`."""
     before, key = _FROM_ENVIRONMENT[language]
-    shown = _without_sampling(card) if path == "messages" else card
-    text = sample(shown, path, language, base_url=origin, api_key=_PLACE)
+    text = sample(card, path, language, base_url=origin, api_key=_PLACE)
     written = _PLACE if language == "curl" else json.dumps(_PLACE)
     text = text.replace(json.dumps(card.id), json.dumps(model), 1)
     return before + text.replace(written, key)
-
-
-def _without_sampling(card: Card) -> Card:
-    """Anthropic's newest SDKs send anthropic-version 2026-10-21, which has no sampling fields."""
-    able = msgspec.structs.replace(card.capabilities, sampling="refused")
-    return msgspec.structs.replace(card, capabilities=able)
 
 
 def language_of(word: str | None) -> Language:

@@ -94,6 +94,10 @@ def _create_ledger() -> None:
         sa.CheckConstraint("amount_nano_usd >= 0", name="ck_holds_amount"),
         sqlite_with_rowid=False,
     )
+    _create_beside_the_ledger()
+
+
+def _create_beside_the_ledger() -> None:
     op.create_table(
         "workers",
         sa.Column("id", sa.Text(), nullable=False),

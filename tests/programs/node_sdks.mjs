@@ -1,9 +1,8 @@
-// What a customer's program does with the official Node SDKs, one JSON line in, one out (see node_sdks.py).
+// What a customer's program does with the official Node SDKs, one JSON line in, one out (see running.py).
 // A line is {"use": NAME, "base_url", "api_key", "arguments": {…}, …}; the answer is what the program saw, or
 // {"error": {…}} with the exception's classes and attributes.
-import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
@@ -233,10 +232,8 @@ function failure(error) {
   return { error: { classes, text: String(error), status_code: status, type, code, param, message, request_id } };
 }
 
-const version = (name) => JSON.parse(readFileSync(join(dirname(installed.resolve(name)), "package.json"))).version;
 const say = (value) => process.stdout.write(JSON.stringify(value) + "\n");
 
-say({ openai: version("openai"), anthropic: version("@anthropic-ai/sdk"), node: process.version });
 for await (const line of createInterface({ input: process.stdin })) {
   const asked = JSON.parse(line);
   try {

@@ -1,0 +1,31 @@
+"""Configuration as code: `modelway.yaml`, then `MODELWAY_…` variables, which win.
+
+Only `app` and `cli` read it; everything else receives values.
+"""
+
+from modelway.config.faults import ConfigError
+from modelway.config.knobs import (
+    Config,
+    EngineConfig,
+    ModelConfig,
+    PriceConfig,
+    ProviderConfig,
+    TargetConfig,
+    TimeoutConfig,
+)
+from modelway.config.reading import environment, load, resolve_key, unknown_variables
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "EngineConfig",
+    "ModelConfig",
+    "PriceConfig",
+    "ProviderConfig",
+    "TargetConfig",
+    "TimeoutConfig",
+    "environment",
+    "load",
+    "resolve_key",
+    "unknown_variables",
+]

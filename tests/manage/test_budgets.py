@@ -1,0 +1,154 @@
+"""Budgets of accounts, members, keys and models; what was spent before counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from modelway.accounts.keys import Key
+from modelway.accounts.windows import window_end_ms, window_start_ms
+from modelway.conversation.errors import CallError
+from modelway.manage.budgets import (
+    change_budget,
+    create_budget,
+    list_budgets,
+    remove_budget,
+)
+from modelway.manage.ids import Source
+from modelway.manage.keys import KeyWishes, change_limit, create_key, rotate_key
+from modelway.store.budgets import find_terms
+from modelway.store.database import Database
+from modelway.store.ledger import Ledger
+from modelway.store.posting import Granted, Refused
+from tests.ledger.books import NOW_MS, new_hold, prepaid, settled
+
+pytestmark = pytest.mark.anyio
+
+SECRET = b"s" * 32
+NOW = Source(now_ms=lambda: NOW_MS + 5_000)
+KEY = Key(id="key_1", account_id="", name="k", masked="m", created_at_ms=0)
+
+
+async def spent(database: Database, account: str, amount: int, model: str = "small") -> None:
+    ledger = Ledger(database)
+    opened = new_hold(ledger, account, model=model)
+    assert await ledger.reserve(opened, amounts=(amount,)) == Granted(amount)
+    row, settlement = settled(opened, amount)
+    ledger.append(row, settlement._replace(member_id=opened.member_id))
+    await ledger.close()
+
+
+async def test_a_budget_in_the_middle_of_its_window_knows_what_was_spent(database: Database) -> None:
+    account = await prepaid(database, 1_000)
+    await spent(database, account, 60)
+    await spent(database, account, 7, model="other")
+
+    await create_budget(database, "us", "account", None, "monthly", 100, (50, 90), NOW)
+    await create_budget(database, "us", "model", "small", "monthly", 100, (50, 90), NOW)
+
+    states = {each.budget.scope: each for each in await list_budgets(database, "us", NOW)}
+    whole, small = states["account"], states["model"]
+    assert (whole.spent_nano_usd, small.spent_nano_usd) == (67, 60)
+    assert whole.budget.alerts == (50, 90)
+    assert whole.began_at_ms == window_start_ms("monthly", NOW_MS)
+    assert whole.ends_at_ms == window_end_ms("monthly", NOW_MS)
+
+
+async def test_the_narrowest_budget_refuses_and_the_others_do_not_notice(database: Database) -> None:
+    account = await prepaid(database, 1_000)
+    await create_budget(database, "us", "account", None, "never", 500, source=NOW)
+    narrow = await create_budget(database, "us", "model", "small", "daily", 90, source=NOW)
+    terms = await database.read(lambda connection: find_terms(connection, account))
+    assert terms is not None
+    caps = terms.caps(KEY, "small", NOW_MS)
+    assert len(caps) == 2
+    assert len(terms.caps(KEY, "other", NOW_MS)) == 1
+    ledger = Ledger(database)
+
+    assert await ledger.reserve(new_hold(ledger, account), amounts=(60,), caps=caps) == Granted(60)
+    assert await ledger.reserve(new_hold(ledger, account), amounts=(60,), caps=caps) == Refused(narrow.id)
+
+    states = {each.budget.scope: each.held_nano_usd for each in await list_budgets(database, "us", NOW)}
+    assert states == {"account": 60, "model": 60}
+    await ledger.close()
+
+
+async def test_a_budget_covers_whom_it_is_for(database: Database) -> None:
+    account = await prepaid(database, 1_000)
+    new = await create_key(database, SECRET, "us", KeyWishes(name="k"), NOW)
+    await create_budget(database, "us", "key", new.key.id, "never", 500, source=NOW)
+    terms = await database.read(lambda connection: find_terms(connection, account))
+    assert terms is not None
+
+    assert [len(terms.caps(key, "small", NOW_MS)) for key in (new.key, KEY)] == [1, 0]
+    limited = replace(new.key, limit_nano_usd=5, resets="daily")
+    assert {cap.id for cap in terms.caps(limited, "small", NOW_MS)} >= {new.key.id}
+
+
+async def test_another_limit_and_none_at_all(database: Database) -> None:
+    await prepaid(database, 1_000)
+    budget = await create_budget(database, "us", "account", None, "never", 500, source=NOW)
+
+    await change_budget(database, "us", budget.id, 700)
+    assert [each.budget.limit_nano_usd for each in await list_budgets(database, "us", NOW)] == [700]
+    await remove_budget(database, "us", budget.id, NOW)
+    assert await list_budgets(database, "us", NOW) == []
+    with pytest.raises(CallError, match="no budget"):
+        await change_budget(database, "us", budget.id, 1)
+    with pytest.raises(CallError, match="no budget"):
+        await remove_budget(database, "us", budget.id, NOW)
+
+
+async def test_a_budget_of_another_account_is_not_there(database: Database) -> None:
+    await prepaid(database, 0, "us")
+    await prepaid(database, 0, "them")
+    budget = await create_budget(database, "them", "account", None, "never", 500, source=NOW)
+
+    with pytest.raises(CallError, match="no budget"):
+        await change_budget(database, "us", budget.id, 1)
+    with pytest.raises(CallError, match="there is no key"):
+        await create_budget(database, "us", "key", "key_of_them", "never", 1, source=NOW)
+
+
+@pytest.mark.parametrize(("limit", "alerts"), [(-1, ()), (1, (0,)), (1, (101,)), (1, tuple(range(1, 12)))])
+async def test_what_is_no_budget_is_refused(database: Database, limit: int, alerts: tuple[int, ...]) -> None:
+    await prepaid(database, 0)
+
+    with pytest.raises(CallError) as caught:
+        await create_budget(database, "us", "account", None, "never", limit, alerts, NOW)
+    assert caught.value.kind.name == "invalid"
+
+
+async def test_a_key_that_gets_a_limit_has_spent_what_it_has_spent(database: Database) -> None:
+    account = await prepaid(database, 1_000)
+    new = await create_key(database, SECRET, "us", KeyWishes(name="k"), NOW)
+    ledger = Ledger(database)
+    opened = new_hold(ledger, account, key_id=new.key.id)
+    await ledger.reserve(opened, amounts=(60,))
+    row, settlement = settled(opened, 60)
+    ledger.append(row, settlement)
+    await ledger.flush()
+
+    changed = await change_limit(database, new.key.id, 100, "monthly", NOW)
+
+    terms = await ledger.terms(account)
+    caps = terms.caps(changed, "small", NOW_MS)
+    assert await ledger.reserve(new_hold(ledger, account), amounts=(41,), caps=caps) == Refused(new.key.id)
+    assert await ledger.reserve(new_hold(ledger, account), amounts=(40,), caps=caps) == Granted(40)
+    await ledger.close()
+
+
+async def test_a_key_that_is_rotated_ends_after_the_overlap(database: Database) -> None:
+    await prepaid(database, 0)
+    old = await create_key(database, SECRET, "us", KeyWishes(name="k", models=["small"]), NOW)
+
+    new = await rotate_key(database, SECRET, old.key.id, 60, NOW)
+
+    assert (new.key.replaces_id, new.key.models, new.key.name) == (old.key.id, ("small",), "k")
+    assert new.key.expires_at_ms is None
+    again = Source(now_ms=lambda: NOW_MS + 5_000 + 60_000)
+    with pytest.raises(CallError, match="revoked or has expired"):
+        await rotate_key(database, SECRET, old.key.id, 60, again)
+    with pytest.raises(CallError, match="the overlap is -1 s"):
+        await rotate_key(database, SECRET, new.key.id, -1, NOW)
