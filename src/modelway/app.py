@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import uvloop
@@ -33,6 +34,7 @@ from modelway.calls.responses import serve_response
 from modelway.calls.serve import serve
 from modelway.catalog.cards import Card, Catalog
 from modelway.config import (
+    USUAL_VARIABLES,
     Config,
     ConfigError,
     ModelConfig,
@@ -131,12 +133,15 @@ def registry_of(config: Config, catalog: Catalog, environ: Mapping[str, str]) ->
 
 
 def _from_environment(config: Config, environ: Mapping[str, str]) -> list[ProviderConfig]:
+    """Providers that nobody wrote down, whose usual variable is set."""
     taken = {row.name for row in config.providers} | {row.kind for row in config.providers}
-    return [
-        ProviderConfig(name=kind.name, kind=kind.name, api_key=f"env:{kind.environment}")  # type: ignore[arg-type]  # names of KINDS are the literals
-        for kind in KINDS.values()
-        if kind.environment and environ.get(kind.environment) and kind.name not in taken
-    ]
+    rows = {
+        "openai": ProviderConfig(name="openai", kind="openai", api_key=f"env:{USUAL_VARIABLES['openai']}"),
+        "anthropic": ProviderConfig(
+            name="anthropic", kind="anthropic", api_key=f"env:{USUAL_VARIABLES['anthropic']}"
+        ),
+    }
+    return [row for name, row in rows.items() if environ.get(USUAL_VARIABLES[name]) and name not in taken]
 
 
 def _provider(row: ProviderConfig, environ: Mapping[str, str]) -> Provider:
@@ -194,18 +199,20 @@ def _models_of(provider: Provider, catalog: Catalog) -> list[Model]:
 
 def _price(row: PriceConfig) -> Price:
     def nano(usd: float | str | None) -> int | None:
-        return (
-            None
-            if usd is None
-            else parse_usd(f"{usd:.9f}".rstrip("0").rstrip(".") if isinstance(usd, float) else str(usd))
-        )
+        return None if usd is None else _nano(usd)
 
-    price_input, price_output = nano(row.input), nano(row.output)
-    assert price_input is not None
-    assert price_output is not None
     return Price(
-        price_input, price_output, nano(row.cache_read), nano(row.cache_write), nano(row.cache_write_1h)
+        _nano(row.input),
+        _nano(row.output),
+        nano(row.cache_read),
+        nano(row.cache_write),
+        nano(row.cache_write_1h),
     )
+
+
+def _nano(usd: float | str) -> int:
+    """Exactly the digits that were written: a float's shortest spelling is what stood in the file."""
+    return parse_usd(format(Decimal(str(usd)), "f"))
 
 
 def _card_price(card: Card | None) -> Price | None:

@@ -13,9 +13,16 @@ from modelway.config.knobs import (
     TargetConfig,
     TimeoutConfig,
 )
-from modelway.config.reading import environment, load, resolve_key, unknown_variables
+from modelway.config.reading import (
+    USUAL_VARIABLES,
+    environment,
+    load,
+    resolve_key,
+    unknown_variables,
+)
 
 __all__ = [
+    "USUAL_VARIABLES",
     "Config",
     "ConfigError",
     "EngineConfig",

@@ -20,7 +20,10 @@ EXAMPLES = {
     "valkey": "an address such as valkey://127.0.0.1:6379",
     "name": "1 to 64 letters, digits, `_`, `.` and `-`, beginning with a letter or digit",
 }
-SECRET_NAMES = ("key", "secret", "database", "valkey")  # the last two may hold a password
+# Shown with the fault: only values that are one word or number, and never where a secret may stand.
+SECRET_NAMES = ("key", "secret", "database", "valkey", "token", "password")
+SHOWN_CHARACTERS_MAX = 100
+_USER_INFO = re.compile(r"//[^/@\s]*@")
 
 Steps = list[str | int]
 
@@ -34,6 +37,7 @@ class Document:
 
     def __init__(self, path: Path | None, text: str) -> None:
         self.path = path
+        self.given: dict[str, str] = {}  # what the environment or the command line set, and by which name
         try:
             self.root = yaml.compose(text, Loader=yaml.CSafeLoader)
             values = yaml.load(text, Loader=yaml.CSafeLoader) if self.root is not None else {}
@@ -73,8 +77,8 @@ class Document:
         for step in steps:
             dotted += f"[{step}]" if isinstance(step, int) else (f".{step}" if dotted else step)
             node, line = _child(node, step, line)
-        shown = "" if value is None or any(n in dotted for n in SECRET_NAMES) else f" (it is {value!r})"
-        return ConfigError(f"{self._place(line)}: `{dotted or 'the file'}`: {what}{shown}")
+        place = self.given.get(dotted) or f"{self._place(line)}: `{dotted or 'the file'}`"
+        return ConfigError(f"{place}: {what}{_shown(dotted, value)}")
 
     def invalid(self, error: msgspec.ValidationError, tree: dict[str, Any]) -> ConfigError:
         """msgspec's fault, with its place in the file and in words for people."""
@@ -100,6 +104,14 @@ class Document:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}"
         return self.fault(f"there is no such setting; {hint}", *steps, name)
+
+
+def _shown(dotted: str, value: object) -> str:
+    if value is None or any(name in dotted.lower() for name in SECRET_NAMES):
+        return ""
+    if isinstance(value, str):
+        return f" (it is {_USER_INFO.sub('//…@', value[:SHOWN_CHARACTERS_MAX])!r})"
+    return f" (it is {value!r})" if isinstance(value, bool | int | float) else ""
 
 
 def _child_value(value: Any, step: str | int) -> Any:

@@ -22,28 +22,20 @@ NAME_CHARACTERS_SHOWN_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of provider. `environment` is the variable its key usually has."""
+    """One kind of provider."""
 
     name: str
     base_url: str | None
     protocol: ProtocolName
     credential: str
     vendor: Vendor
-    environment: str | None = None
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("openai", "https://api.openai.com/v1", "chat", "bearer", "openai", "OPENAI_API_KEY"),
-        Kind(
-            "anthropic",
-            "https://api.anthropic.com",
-            "messages",
-            "x-api-key",
-            "anthropic",
-            "ANTHROPIC_API_KEY",
-        ),
+        Kind("openai", "https://api.openai.com/v1", "chat", "bearer", "openai"),
+        Kind("anthropic", "https://api.anthropic.com", "messages", "x-api-key", "anthropic"),
         Kind("openai-compatible", None, "chat", "bearer", "other"),
         Kind("local", None, "chat", "bearer", "other"),
     )
