@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev serve test check format bench soak docs lock debian-packages client-programs clean
+.PHONY: help setup setup-dev serve test check format bench soak reliability docs lock debian-packages client-programs clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -38,6 +38,9 @@ bench: setup debian-packages ## measure against nginx and llama.cpp, write bench
 
 soak: setup ## ten minutes of streams and hang-ups, then a drain (ARGS="--minutes 60")
 	$(BIN)/python -m bench.soak $(ARGS)
+
+reliability: setup-dev ## crowds, kills and hang-ups against the ledger, write bench/RELIABILITY.md (ARGS="--kills 300")
+	$(BIN)/python -m bench.reliability $(ARGS)
 
 docs: setup ## rewrite the generated tables of docs/ and check every link
 	$(BIN)/python -m scripts.docs

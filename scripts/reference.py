@@ -178,8 +178,13 @@ def metrics() -> str:
         [
             "# Metrics",
             WRITTEN_BY,
-            "`GET /metrics`, in Prometheus' text format, of the worker that answers. Labels come from the "
-            "configuration, never from callers.",
+            "`GET /metrics`, in Prometheus' text format. Whichever worker answers, it adds up those of its "
+            "gateway; the others' numbers are at most a second old. A worker that is started again goes on "
+            "from the numbers of the one it replaces, so counters fall to 0 only when the whole gateway is "
+            "restarted. Replicas count apart: scrape each.",
+            "Labels come from the configuration, never from callers: the models of a provider whose models "
+            "are not listed are `provider/*` together. After 2,000 series of calls, tokens and cost per "
+            "worker, new ones have the model `other`.",
             table(("metric", "kind", "meaning"), rows),
         ]
     )

@@ -61,9 +61,11 @@ def read_floors(markdown: str) -> dict[str, int]:
 FLOORS = read_floors((ROOT / "ARCHITECTURE.md").read_text())
 PURE = {name for name, height in FLOORS.items() if height >= FLOORS["protocols"]}
 
-# Beside the floors: who may import these two, and what they may import themselves.
+# Beside the floors: who may import these, and what they may import themselves.
 BESIDE = {
     "observe": {"users": {n for n, h in FLOORS.items() if h <= FLOORS["calls"]}, "uses": PURE},
+    # A part of `cli`: processes, and nothing of what they do.
+    "workers": {"users": {"cli"}, "uses": set()},
     "config": {"users": {"app", "cli"}, "uses": {n for n, h in FLOORS.items() if h > FLOORS["calls"]}},
 }
 ENTRY = {"__init__", "__main__"}  # the version, and `python -m modelway`

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -23,16 +23,20 @@ from granian.server.embed import Server
 from modelway.accounts.ids import RANDOM_BYTES, sortable_id
 from modelway.accounts.money import Price, parse_usd
 from modelway.api import discovery, models, openapi, stored
+from modelway.api.edge import BodyLimits
 from modelway.api.inference import Inference, Serve
 from modelway.api.routes import Route, Router
-from modelway.api.validate import Look, Looking, look_for_takers, look_over
+from modelway.api.validate import TAKERS_BODY_BYTES_MAX, Look, Looking, look_for_takers, look_over
+from modelway.calls.alerts import AlertSender
 from modelway.calls.call import Services, Timeouts
 from modelway.calls.counting import serve_message_count, serve_response_count
+from modelway.calls.drain import drain
 from modelway.calls.embed import serve_embeddings
+from modelway.calls.once import once
 from modelway.calls.predict import serve_predict
 from modelway.calls.responses import serve_response
 from modelway.calls.serve import serve
-from modelway.catalog.cards import Card, Catalog
+from modelway.catalog.cards import Card, Catalog, Rates
 from modelway.config import (
     USUAL_VARIABLES,
     Config,
@@ -44,11 +48,10 @@ from modelway.config import (
     resolve_key,
 )
 from modelway.conversation.capabilities import ANY_MODEL, Capabilities
-from modelway.conversation.errors import CallError
 from modelway.engine.process import Engine
 from modelway.engine.settings import EngineSettings, default_threads
 from modelway.engine.weights import find_or_fetch
-from modelway.observe import Log, Metrics
+from modelway.observe import Log, Metrics, forwarded
 from modelway.protocols.anthropic_messages import MESSAGES
 from modelway.protocols.openai_chat import CHAT
 from modelway.protocols.openai_responses import RESPONSES
@@ -68,8 +71,11 @@ CONNECTIONS_SPARE = 512
 HEADER_READ_TIMEOUT_MS = 10_000  # a client that needs longer for its headers holds a connection for nothing
 # The largest head granian buffers; ours (32 KiB) is checked again in `api.edge`, with a proper answer.
 HEAD_BUFFER_BYTES = 128 * 1024
-# After the drain, live streams get an error event; this long they may take to pass it on.
-FAREWELL_S = 2.0
+# The server closes its connections within a second; one that will not be closed dies with the process.
+SERVER_STOP_S = 2.0
+# One Ctrl-C may come twice, from the terminal and from the process that started us: a second one counts
+# as a person's when it comes later than this.
+SAME_SIGNAL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ class Installation:
     data_dir: Path
     database_url: str
     secret: bytes
+    metrics_file: Path | None = None  # where it shows its numbers to the workers beside it, if there are any
 
 
 def mint(prefix: str) -> str:
@@ -216,19 +223,22 @@ def _nano(usd: float | str) -> int:
 
 
 def _card_price(card: Card | None) -> Price | None:
-    if card is None or card.prices is None or card.prices.input is None or card.prices.output is None:
+    if card is None or card.prices is None:
         return None
-    prices = card.prices
+    tiers = tuple((tier.above_prompt_tokens, _rates(tier)) for tier in card.prices.tiers)
+    return replace(_rates(card.prices), tiers=tiers)
 
+
+def _rates(rates: Rates) -> Price:
     def nano(usd: str | None) -> int | None:
         return None if usd is None else parse_usd(usd)
 
     return Price(
-        parse_usd(card.prices.input),
-        parse_usd(card.prices.output),
-        nano(prices.cache_read),
-        nano(prices.cache_write_5m),
-        nano(prices.cache_write_1h),
+        parse_usd(rates.input),
+        parse_usd(rates.output),
+        nano(rates.cache_read),
+        nano(rates.cache_write_5m),
+        nano(rates.cache_write_1h),
     )
 
 
@@ -266,13 +276,9 @@ class Gateway:
 
     def _routes(self) -> list[Route]:
         services = self.services
-
-        async def is_ready() -> bool:
-            return await self.database.is_ready()
-
         open_paths = {
             "/livez": discovery.livez(services),
-            "/readyz": discovery.readyz(services, is_ready),
+            "/readyz": discovery.readyz(services),
             "/metrics": discovery.metrics(services),
         }
         guarded_paths = {
@@ -301,7 +307,7 @@ class Gateway:
                 Route("GET", path, discovery.Discovery(answer, services, guarded=guarded))
                 for path, answer in paths.items()
             ]
-        routes.append(Route("POST", "/v1/models", self._looking(look_for_takers)))
+        routes.append(Route("POST", "/v1/models", self._looking(look_for_takers, TAKERS_BODY_BYTES_MAX)))
         routes.append(Route("POST", "/v1/validate", self._looking(look_over)))
         return routes + self._descriptions(routes)
 
@@ -318,44 +324,29 @@ class Gateway:
         pages = Pages(services, lambda: openapi.of_installation(services, listed))
         return [machines, *(Route(method, path, pages) for path in PATHS for method in METHODS)]
 
-    def _looking(self, look: Look) -> Looking:
-        config = self.config
-        return Looking(
-            look,
-            self.services,
-            body_bytes_max=config.body_bytes_max,
-            body_idle_s=config.timeouts.body_idle_s,
-        )
+    def _looking(self, look: Look, bytes_max: int | None = None) -> Looking:
+        return Looking(look, self.services, self._body_limits(bytes_max))
 
     def _inference(self, name: str, serve: Serve) -> Inference:
         protocol = next(p for p in self.services.protocols.values() if p.name == name)
         return Inference(
             protocol,
             self.services,
-            body_bytes_max=self.config.body_bytes_max,
-            body_idle_s=self.config.timeouts.body_idle_s,
-            serve=serve,
+            self._body_limits(),
+            once(serve),
         )
+
+    def _body_limits(self, bytes_max: int | None = None) -> BodyLimits:
+        timeouts, most = self.config.timeouts, self.config.body_bytes_max
+        return BodyLimits(min(bytes_max or most, most), timeouts.body_idle_s, timeouts.body_total_s)
 
     def _tell_idle(self) -> None:
         if not self.services.live:
             self._idle.set()
 
-    async def drain(self) -> None:
-        """Refuse new calls, let live ones finish; those that do not in time get an error event."""
-        services = self.services
-        services.draining = True
-        services.log.write("info", "draining", live=services.live)
-        self._tell_idle()
-        try:
-            async with asyncio.timeout(self.config.timeouts.drain_s):
-                await self._idle.wait()
-        except TimeoutError:
-            farewell = CallError("overloaded", "The gateway is shutting down", code="server_shutting_down")
-            for abort in list(services.streams):
-                abort(farewell)
-            async with asyncio.timeout(FAREWELL_S):
-                await self._idle.wait()
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """Refuse new calls and end those that live, within the time there is; `hurry` ends the waiting."""
+        await drain(self.services, self._idle, self.config.timeouts.drain_s, hurry)
 
 
 @asynccontextmanager
@@ -365,10 +356,12 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
     log = Log(config.log_level, time.time)
     async with AsyncExitStack() as stack:
         stack.callback(log.close)
+        stack.enter_context(forwarded(log))
         database = await Database.open(installation.database_url, serving=True)
         stack.push_async_callback(database.close)
         await stack.enter_async_context(Sweeper(database, lambda: time.time_ns() // 1_000_000))
         usage_log = UsageLog(database)
+        usage_log.fallback_price = _price(config.unknown_price) if config.unknown_price else None
         stack.push_async_callback(usage_log.close)
         keys = await stack.enter_async_context(KeyRing(database, installation.secret))
         upstreams = await stack.enter_async_context(
@@ -376,6 +369,9 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
                 connect_timeout_s=config.timeouts.connect_s, silence_timeout_s=config.timeouts.first_content_s
             )
         )
+        if config.alert_url is not None:
+            sender = AlertSender(database, upstreams, config.alert_url, installation.secret, time.time)
+            await stack.enter_async_context(sender)
         engine = engine_of(config, installation.data_dir, log)
         if engine is not None:
             stack.push_async_callback(engine.stop)
@@ -387,7 +383,7 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
             upstreams=upstreams,
             database=database,
             usage_log=usage_log,
-            metrics=Metrics(),
+            metrics=Metrics(installation.metrics_file),
             log=log,
             catalog=catalog,
             protocols={"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES},
@@ -402,18 +398,31 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
                 config.timeouts.idle_s,
                 config.timeouts.total_s,
                 config.timeouts.heartbeat_s,
+                config.timeouts.write_stall_s,
             ),
             concurrency_max=config.concurrency_max,
         )
+        if installation.metrics_file is not None:
+            await stack.enter_async_context(discovery.publishing(services))
         yield Gateway(installation, services, database)
 
 
 async def _serve(installation: Installation, environ: Mapping[str, str], ready: Callable[[], None]) -> None:
     config = installation.config
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def told_to_stop() -> None:
+        if not stop.is_set():
+            stop.set()
+            loop.call_later(SAME_SIGNAL_S, count_again)
+
+    def count_again() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, hurry.set)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, told_to_stop)
     async with opened(installation, environ) as gateway:
         server = Server(
             gateway.application,
@@ -438,9 +447,13 @@ async def _serve(installation: Installation, environ: Mapping[str, str], ready: 
             stopping.cancel()
             serving.result()
             raise RuntimeError("the HTTP server ended by itself")
-        await gateway.drain()
-        server.stop()  # type: ignore[no-untyped-call]  # granian leaves it without annotations
-        await serving
+        try:
+            await gateway.drain(hurry)
+        finally:
+            server.stop()  # type: ignore[no-untyped-call]  # granian leaves it without annotations
+            await asyncio.wait({serving}, timeout=SERVER_STOP_S)
+            if not serving.done():  # it would complain, later, that nobody waits for it any more
+                loop.set_exception_handler(lambda *_: None)
 
 
 def _settle_garbage_collector() -> None:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -34,16 +32,16 @@ from modelway.manage import money as manage_money
 from modelway.manage import people as manage_people
 from modelway.manage.keys import KeyWishes
 from modelway.manage.money import Statement
+from modelway.observe import COUNTS_SUFFIX
 from modelway.providers.registry import Registry
 from modelway.store.database import Database
 from modelway.store.migrate import upgrade
 from modelway.store.people import Account, Billing
 from modelway.store.secret import check_secret, secret_from_file, secret_from_text
 from modelway.store.urls import StoreError
+from modelway.workers import leave_with_the_supervisor, supervise
 
 T = TypeVar("T")
-# A worker that dies is started again after this long; at once would burn a core on a broken start.
-RESTART_DELAY_S = 1.0
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -85,9 +83,11 @@ def _print_json(value: object) -> None:
 # --- the installation ---------------------------------------------------------------------------
 
 
-def _installation(config: Config) -> Installation:
-    """Folder, secret and database, made if this is the first time."""
+def _installation(config: Config, *, makes: bool = True) -> Installation:
+    """Folder, secret and database; made if this is the first time, and if the command may (`makes`)."""
     data_dir = Path(config.data_dir).expanduser().absolute()
+    if not makes and config.database == "sqlite" and not (data_dir / "modelway.db").exists():
+        raise ConfigError(f"there is no installation in {data_dir}; `modelway serve` makes one")
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -103,11 +103,15 @@ def _installation(config: Config) -> Installation:
 
 
 def _with_database(
-    config_path: Path | None, data_dir: Path | None, work: Callable[[Database, bytes], Coroutine[Any, Any, T]]
+    config_path: Path | None,
+    data_dir: Path | None,
+    work: Callable[[Database, bytes], Coroutine[Any, Any, T]],
+    *,
+    makes: bool = False,
 ) -> T:
-    """Run `work` on the installation's database."""
+    """Run `work` on the installation's database, which is there already unless `makes`."""
     config = load(config_path, environment(), data_dir=str(data_dir) if data_dir else None)
-    installation = _installation(config)
+    installation = _installation(config, makes=makes)
 
     async def run() -> T:
         database = await Database.open(installation.database_url)
@@ -130,7 +134,7 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="processes; more than one needs PostgreSQL")] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    worker: Annotated[bool, typer.Option(hidden=True)] = False,
+    worker: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Start the gateway. The first start makes an account and prints its API key, once."""
     overrides = {
@@ -141,8 +145,10 @@ def serve(
     }
     settings = load(config, environment(), **overrides)
     installation = _installation(settings)
-    if worker:
-        run_worker(installation, environment(), ready=lambda: None)
+    if worker is not None:
+        leave_with_the_supervisor()
+        beside = replace(installation, metrics_file=worker.with_suffix(COUNTS_SUFFIX))
+        run_worker(beside, environment(), ready=lambda: None)
         return
     _check_port(settings.host, settings.port)
     _look_ahead(settings, installation.data_dir)
@@ -151,7 +157,7 @@ def serve(
         run_worker(installation, environment(), ready=lambda: _banner(settings, new_key))
     else:
         _banner(settings, new_key)
-        raise SystemExit(_supervise([*sys.argv[1:], "--worker"], settings.workers))
+        raise SystemExit(supervise(sys.argv[1:], settings.workers, installation.data_dir, "--worker"))
 
 
 def _look_ahead(config: Config, data_dir: Path) -> Registry:
@@ -188,7 +194,7 @@ def _check_port(host: str, port: int) -> None:
 
 def _banner(config: Config, new_key: str | None) -> None:
     here = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
-    address = f"http://{here}:{config.port}"
+    address = f"http://{f'[{here}]' if ':' in here else here}:{config.port}"
     shown = new_key or "$MODELWAY_API_KEY"
     lines = [f"Modelway {__version__} on {address}"]
     if new_key:
@@ -206,33 +212,6 @@ def _curl(address: str, key: str) -> str:
         "-H 'Content-Type: application/json' "
         """-d '{"model": "local/smollm2", "messages": [{"role": "user", "content": "Say hello."}]}'"""
     )
-
-
-def _supervise(arguments: list[str], count: int) -> int:
-    """Run `count` workers, start again those that die, pass signals on. Returns the exit code."""
-    command = [sys.executable, "-m", "modelway.cli", *arguments]
-    workers = [subprocess.Popen(command) for _ in range(count)]
-    stopping = False
-
-    def stop(number: int, _frame: object) -> None:
-        nonlocal stopping
-        stopping = True
-        for process in workers:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    while not stopping:
-        for index, process in enumerate(workers):
-            if process.poll() is not None and not stopping:
-                print(
-                    f"modelway: worker {process.pid} ended with {process.returncode}; starting another",
-                    file=sys.stderr,
-                )
-                workers[index] = subprocess.Popen(command)
-        time.sleep(RESTART_DELAY_S)
-    return max(abs(process.wait()) for process in workers)
 
 
 # --- check, migrate -----------------------------------------------------------------------------
@@ -303,7 +282,7 @@ def keys_create(
                 return first
         return await manage_keys.create_key(database, secret, account, wishes)
 
-    made = _with_database(config, data_dir, work)
+    made = _with_database(config, data_dir, work, makes=True)
     if as_json:
         _print_json({"id": made.key.id, "key": made.text, "name": made.key.name, "masked": made.key.masked})
     else:
@@ -374,7 +353,7 @@ def accounts_create(
     async def work(database: Database, _: bytes) -> Account:
         return await manage_people.create_account(database, name, billing=billing, limit_nano_usd=limit)
 
-    account = _with_database(config, data_dir, work)
+    account = _with_database(config, data_dir, work, makes=True)
     if as_json:
         _print_json(account)
     else:

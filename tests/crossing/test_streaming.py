@@ -307,3 +307,22 @@ def test_every_answer_says_who_answered_and_what_it_cost_nothing_says_twice(
     for model in ("messages-model", "chat-model"):
         answer = call(crossing, CHAT, minimal(CHAT, model))
         assert answer.headers["x-modelway-model"].endswith("/far")
+
+
+@pytest.mark.parametrize("client", PATHS)
+def test_B03_what_a_slow_thinker_has_said_by_the_first_heartbeat_goes_out(
+    crossing: Gateway, upstream: ScriptedUpstream, client: str
+) -> None:
+    """A role, a `response.created`: no words yet, but the client learns the answer's id."""
+    for protocol, path in PATHS.items():
+        first, *rest = frames(recording(f"whole/{protocol}_text.sse"))
+        held = Scripted((Send(first), Hold(), *map(Send, rest)), headers=EVENT_STREAM)
+        upstream.answers(path, held)
+        with stream(crossing, PATHS[client], ask(client, protocol)) as answer:
+            frame = answer.frame()
+            while frame.startswith((b":", b"event: ping")):
+                frame = answer.frame()
+            assert b'"id"' in frame, (protocol, frame)
+            upstream.resume()
+            assert answer.rest().endswith(b"\n\n")
+        upstream.reset()

@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from modelway.conversation.errors import CallError
-from modelway.engine.leadership import EngineAddress
+from modelway.engine.leadership import EngineAddress, Leadership
 from modelway.engine.process import Engine
 from modelway.engine.settings import EngineSettings
 from modelway.engine.spawn import Child
@@ -148,6 +148,46 @@ async def test_after_kill_9_the_next_call_is_answered(tmp_path: Path) -> None:
         assert engine.restarts == 1
     assert status == 200
     assert second.api_key != first.api_key
+
+
+async def test_a_death_by_a_signal_without_a_name_is_a_death_like_any_other(tmp_path: Path) -> None:
+    async with running(settings(tmp_path)) as engine:
+        first = await engine.address()
+        os.kill(child_pid(tmp_path), signal.SIGRTMIN + 6)
+        await until(lambda: engine.failure is not None)
+        failure = engine.failure
+
+        second = await engine.address()
+
+        assert engine.restarts == 1
+    assert failure == f"it ended (killed by signal {signal.SIGRTMIN + 6})"
+    assert second != first
+
+
+async def test_an_address_that_cannot_be_published_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, failures = children(), [OSError("the disk is full")]
+    publish, withdraw = Leadership.publish, Leadership.withdraw
+
+    def publish_later(self: Leadership, address: EngineAddress, pid: int) -> None:
+        if failures:
+            monkeypatch.setattr(Leadership, "withdraw", withdraw_later)
+            raise failures.pop()
+        publish(self, address, pid)
+
+    def withdraw_later(self: Leadership) -> None:
+        monkeypatch.setattr(Leadership, "withdraw", withdraw)
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Leadership, "publish", publish_later)
+    async with running(settings(tmp_path)) as engine:
+        status, _ = await answer(await engine.address())
+
+        assert engine.restarts == 1
+        assert len(children() - before) == 1
+    assert status == 200
+    assert children() == before
 
 
 async def test_a_call_that_cannot_wait_for_the_restart_gets_a_503_that_says_when(tmp_path: Path) -> None:

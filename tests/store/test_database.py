@@ -13,11 +13,13 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from modelway.conversation.errors import CallError
+from modelway.store import database as database_module
 from modelway.store import settings, writer
 from modelway.store.connections import driver
 from modelway.store.database import Database
 from modelway.store.schema import settings as table
 from modelway.store.urls import StoreError
+from tests.store.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -190,6 +192,34 @@ async def test_an_error_in_the_log_shows_no_values(
 
 async def test_it_is_ready_while_it_answers(database: Database) -> None:
     assert await database.is_ready()
+
+
+async def test_it_is_not_ready_while_a_change_waits_too_long(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Held(database):
+        monkeypatch.setattr(database_module, "WRITE_WAIT_READY_MAX_S", -1)
+        assert not await database.is_ready()
+        monkeypatch.setattr(database_module, "WRITE_WAIT_READY_MAX_S", PATIENCE_S)
+        assert await database.is_ready()
+
+
+async def test_a_watch_that_fails_once_goes_on_watching(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed, watched = asyncio.Event(), asyncio.Event()
+
+    def fail_once() -> None:
+        if failed.is_set():
+            watched.set()
+        failed.set()
+        raise RuntimeError("a connection in an unforeseen state")
+
+    monkeypatch.setattr(database_module, "_WATCH_EVERY_S", 0.01)
+    monkeypatch.setattr(database, "_hang_up_on_the_silent", fail_once)
+
+    async with asyncio.timeout(PATIENCE_S):
+        await watched.wait()
 
 
 @pytest.mark.parametrize("url", ["", "mysql://me:hidden@host/name", "sqlite://", "sqlite:///:memory:", "x"])

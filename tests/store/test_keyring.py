@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from itertools import count
 from typing import TypeVar
 
 import pytest
@@ -203,3 +204,37 @@ async def test_when_a_key_was_last_used_is_noted(database: Database, new_key: Ne
 
     [key] = await list_keys(database)
     assert key.last_used_at_ms == 2_000
+
+
+async def test_an_error_nobody_foresaw_does_not_end_the_polling(
+    database: Database, new_key: NewKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rename(before: str, after: str) -> Callable[[Connection], object]:
+        return lambda connection: connection.exec_driver_sql(f"ALTER TABLE {before} RENAME TO {after}")
+
+    monkeypatch.setattr(keyring, "POLL_EVERY_S", 0.01)
+    rounds = count()
+    now_s = 1000.0
+    async with KeyRing(database, SECRET, now_s=lambda: now_s) as ring:
+        refresh = ring.refresh
+
+        async def counted() -> None:
+            next(rounds)
+            await refresh()
+
+        monkeypatch.setattr(ring, "refresh", counted)
+        await database.write(rename("changes", "elsewhere"))
+        now_s += STALE_MAX_S + 1
+        assert not ring.is_fresh
+        seen = next(rounds)
+        await until(lambda: _true(next(rounds) > seen + 5))
+        assert not ring.is_fresh
+
+        await database.write(rename("elsewhere", "changes"))
+
+        await until(lambda: _true(ring.is_fresh))
+        assert await ring.find(new_key.text) == new_key.key
+
+
+async def _true(value: bool) -> bool:
+    return value

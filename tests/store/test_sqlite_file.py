@@ -22,6 +22,7 @@ from modelway.store.database import Database
 from modelway.store.migrate import upgrade
 from modelway.store.urls import StoreError
 from tests.store.test_database import Held, names, queued, remember
+from tests.store.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -177,3 +178,22 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path.write_bytes(os.urandom(4096))
     with pytest.raises(StoreError, match="not a database"):
         upgrade(f"sqlite:///{path}")
+
+
+async def test_it_is_not_ready_while_it_takes_no_changes_and_ready_again_by_itself(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "LOCK_TIMEOUT_S", 0.05)
+    database = await Database.open(sqlite_url)
+    holder = locks.WriteLock(file_of(sqlite_url))
+    holder.acquire()
+    with pytest.raises(CallError, match="does not answer"):
+        await database.write(remember("a"))
+    for _ in range(3):
+        assert not await database.is_ready()
+
+    holder.release()
+
+    await until(database.is_ready)
+    holder.close()
+    await database.close()

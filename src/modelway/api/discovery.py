@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
-from modelway.api.edge import AsgiClient, Receive, Scope, Send, read_headers
+from modelway.api.edge import AsgiClient, Receive, Scope
+from modelway.api.endpoint import Endpoint, no_body
 from modelway.calls.admit import authenticate
-from modelway.calls.call import Call, Services
-from modelway.conversation.errors import CallError
+from modelway.calls.call import Services
+from modelway.observe import PUBLISH_EVERY_S
 
 Answer = Callable[[Scope, AsgiClient], Awaitable[None]]
 
 
-class Discovery:
+class Discovery(Endpoint):
     """A GET path that answers from memory. `guarded` asks for a key first."""
 
     def __init__(self, answer: Answer, services: Services, *, guarded: bool) -> None:
-        self._answer, self._services, self._guarded = answer, services, guarded
+        super().__init__(services.protocols["chat"], services)
+        self._answer, self._guarded = answer, guarded
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        services = self._services
-        request_id = services.mint("req_")
-        client = AsgiClient(request_id, receive, send)
-        try:
-            if self._guarded:
-                await authenticate(self._call(scope, request_id), services)
-            await self._answer(scope, client)
-        except CallError as error:
-            await client.fail(error, "chat", request_id)
-
-    def _call(self, scope: Scope, request_id: str) -> Call:
-        async def nothing() -> bytes:
-            return b""
-
-        headers = read_headers(scope["headers"])
-        services = self._services
-        chat = services.protocols["chat"]
-        return Call(request_id, chat, headers, nothing, services.clock(), services.now())
+    async def respond(self, scope: Scope, receive: Receive, client: AsgiClient, request_id: str) -> None:
+        if self._guarded:
+            await authenticate(self.call(scope, no_body, request_id), self._services)
+        await self._answer(scope, client)
 
 
 def livez(services: Services) -> Answer:
@@ -46,22 +35,31 @@ def livez(services: Services) -> Answer:
     return answer
 
 
-def readyz(services: Services, is_ready: Callable[[], Awaitable[bool]]) -> Answer:
-    """200 while new calls are welcome: not draining, and the database answers."""
+def readyz(services: Services) -> Answer:
+    """200 while new calls are welcome: not draining, the database answers, and keys are known to be good."""
 
     async def answer(scope: Scope, client: AsgiClient) -> None:
-        state = "draining" if services.draining else "ready" if await is_ready() else "database unavailable"
+        is_ready = services.keys.is_fresh and await services.database.is_ready()
+        state = "draining" if services.draining else "ready" if is_ready else "database unavailable"
         engine = services.engine.state if services.engine else "off"
         await client.answer(200 if state == "ready" else 503, {"status": state, "local_model": engine})
 
     return answer
 
 
+async def _publish(services: Services) -> None:
+    """Bring the metrics up to date, here and for the workers beside this one."""
+    services.metrics.now(services.live, services.engine.restarts if services.engine else 0)
+    try:
+        await services.metrics.publish()
+    except Exception as error:  # the edge of a background loop: the disk may be full, and free later
+        services.log.write("warning", "metrics_not_published", error=str(error))
+
+
 def metrics(services: Services) -> Answer:
     async def answer(scope: Scope, client: AsgiClient) -> None:
-        services.metrics.live = services.live
-        if services.engine is not None:
-            services.metrics.engine_restarts = services.engine.restarts
+        # Published first: whichever worker is asked next, no counter goes back behind what is shown now.
+        await _publish(services)
         data = services.metrics.render()
         content_type = b"text/plain; version=0.0.4; charset=utf-8"
         await client.begin(
@@ -70,3 +68,25 @@ def metrics(services: Services) -> Answer:
         await client.end(data)
 
     return answer
+
+
+@asynccontextmanager
+async def publishing(services: Services) -> AsyncIterator[None]:
+    """Show this worker's metrics to those beside it, every second and at the end."""
+
+    ending = asyncio.Event()
+
+    async def keep_publishing() -> None:
+        while not ending.is_set():
+            await _publish(services)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PUBLISH_EVERY_S):
+                    await ending.wait()
+        await _publish(services)
+
+    task = asyncio.create_task(keep_publishing())
+    try:
+        yield
+    finally:
+        ending.set()  # not cancelled: half a file would be nobody's numbers
+        await task

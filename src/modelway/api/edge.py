@@ -9,11 +9,12 @@ import asyncio
 import re
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import zstandard
 
+from modelway.calls.call import header_value
 from modelway.conversation.errors import CallError
 
 Scope = dict[str, Any]
@@ -25,6 +26,8 @@ RawHeaders = list[tuple[bytes, bytes]]
 HEADER_BYTES_MAX = 32 * 1024
 # A decoded body may be this many times its wire size before it is taken for a bomb.
 INFLATION_MAX = 100
+# A client that has not taken the end of its answer after this long does not read; proxies wait as long.
+END_STALL_S = 60.0
 _HOST = re.compile(rb"[A-Za-z0-9.\-_~%]*(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 # A value given twice would be read differently by different programs.
 _ONCE = frozenset({"authorization", "x-api-key", "host", "content-type", "content-length", "idempotency-key"})
@@ -62,14 +65,20 @@ def read_headers(raw: RawHeaders) -> dict[str, str]:
     return headers
 
 
+class BodyLimits(NamedTuple):
+    """What a path takes of a request's body: bytes, seconds of silence inside it, seconds for all of it."""
+
+    bytes_max: int
+    idle_s: float
+    total_s: float
+
+
 class Body:
     """A request's body, read once, within its limits."""
 
-    def __init__(
-        self, receive: Receive, headers: Mapping[str, str], *, bytes_max: int, idle_s: float
-    ) -> None:
+    def __init__(self, receive: Receive, headers: Mapping[str, str], limits: BodyLimits) -> None:
         self._receive, self._headers = receive, headers
-        self._bytes_max, self._idle_s = bytes_max, idle_s
+        self._bytes_max, self._idle_s, self._total_s = limits
         self._expired = False
 
     async def read(self) -> bytes:
@@ -87,39 +96,46 @@ class Body:
         return body if encoding == "identity" else self._decoded(body, encoding)
 
     async def _gather(self) -> bytes:
-        message = await self._next()
+        message = await self._next(self._idle_s)
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
             if len(body) > self._bytes_max:
                 raise self._too_large(len(body))
             return body
         pieces, size = [body], len(body)
+        now = asyncio.get_running_loop().time
+        ends_s = now() + self._total_s
         while message.get("more_body"):
-            message = await self._next()
+            message = await self._next(min(self._idle_s, max(0.0, ends_s - now())))
             pieces.append(message.get("body", b""))
             size += len(pieces[-1])
             if size > self._bytes_max:
                 raise self._too_large(size)
         return b"".join(pieces)
 
-    async def _next(self) -> dict[str, Any]:
+    async def _next(self, patience_s: float) -> dict[str, Any]:
         # No server of this language ends a connection whose body never ends, so this does. A plain timer:
         # `asyncio.timeout` costs ten times as much, on every call.
         task = asyncio.current_task()
         assert task is not None
-        timer = asyncio.get_running_loop().call_later(self._idle_s, self._expire, task)
+        timer = asyncio.get_running_loop().call_later(patience_s, self._expire, task)
         try:
             message = await self._receive()
         except asyncio.CancelledError:
             if not self._expired:
                 raise
             task.uncancel()
-            raise CallError("timeout", f"No more of the body came for {self._idle_s:g} s") from None
+            raise CallError("timeout", self._too_slow(patience_s)) from None
         finally:
             timer.cancel()
         if message["type"] == "http.disconnect":
             raise CallError.invalid("The request ended before its body was whole")
         return message
+
+    def _too_slow(self, waited_s: float) -> str:
+        if waited_s < self._idle_s:
+            return f"The body was not whole after {self._total_s:g} s"
+        return f"No more of the body came for {self._idle_s:g} s"
 
     def _expire(self, task: asyncio.Task[Any]) -> None:
         self._expired = True
@@ -206,14 +222,26 @@ class AsgiClient:
             self._listening.cancel()
 
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self.begun = True
         await self._send({"type": "http.response.start", "status": status, "headers": self._ids + headers})
+        self.begun = True
 
     def write(self, data: bytes) -> Awaitable[None]:
         return self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    def end(self, data: bytes = b"") -> Awaitable[None]:
-        return self._send({"type": "http.response.body", "body": data})
+    async def end(self, data: bytes = b"") -> None:
+        # Nobody watches a call any more that has only this left to say: a client that does not take it
+        # would hold its task for as long as it likes.
+        task = asyncio.current_task()
+        assert task is not None
+        timer = asyncio.get_running_loop().call_later(END_STALL_S, self._let_go, task)
+        try:
+            await self._send({"type": "http.response.body", "body": data})
+        finally:
+            timer.cancel()
+
+    def _let_go(self, task: asyncio.Task[Any]) -> None:
+        self.gone = True
+        task.cancel()
 
     async def answer(self, status: int, body: object, headers: RawHeaders | None = None) -> None:
         """A whole JSON answer."""
@@ -232,5 +260,5 @@ class AsgiClient:
             wait_s = min(60.0, max(0.0, error.retry_after_s))
             headers.append((b"retry-after", str(max(1, -int(-wait_s // 1))).encode()))
             headers.append((b"retry-after-ms", str(round(wait_s * 1000)).encode()))
-        headers.extend((name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers)
+        headers.extend((name.encode(), header_value(value)) for name, value in error.headers)
         await self.answer(error.status_on(protocol), error.body(request_id), headers)

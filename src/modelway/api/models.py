@@ -17,6 +17,7 @@ from modelway.catalog.listing import model_object, models_object
 from modelway.catalog.samples import request_example
 from modelway.catalog.validation import accepts, validate
 from modelway.conversation.errors import CallError
+from modelway.protocols.members import DEPTH_MAX, depth_exceeds
 from modelway.providers.registry import Model
 
 PAGE_SIZE, PAGE_SIZE_MAX = 20, 1000  # Anthropic's own; OpenAI's list is not paged
@@ -97,8 +98,11 @@ def decoded_object(body: bytes, param: str) -> dict[str, Any]:
     """`body` as a JSON object; raises 400."""
     try:
         value = msgspec.json.decode(body)
+        deep = depth_exceeds(body, DEPTH_MAX)
     except (msgspec.DecodeError, RecursionError) as error:
         raise CallError.invalid(f"`{param}` is not JSON: {error}", param=param) from None
+    if deep:
+        raise CallError.invalid(f"`{param}` nests deeper than {DEPTH_MAX} levels", param=param)
     if not isinstance(value, dict):
         raise CallError.invalid(f"`{param}` must be a JSON object: a request body", param=param)
     return value

@@ -44,6 +44,8 @@ class Router:
         if verbs is None:
             verbs = next((v for prefix, v in self._prefixes if path.startswith(prefix)), None)
         app = verbs.get(scope["method"]) if verbs else None
+        if app is None and verbs and scope["method"] == "HEAD" and (app := verbs.get("GET")) is not None:
+            scope = {**scope, "method": "GET"}  # the server leaves the body out
         is_short = len(path) + len(scope["query_string"]) <= TARGET_BYTES_MAX
         if app is not None and is_short:
             await app(scope, receive, send)

@@ -5,42 +5,25 @@ from __future__ import annotations
 from urllib.parse import parse_qs
 
 from modelway.accounts.keys import Key
-from modelway.api.edge import AsgiClient, Receive, Scope, Send, read_headers
+from modelway.api.edge import AsgiClient, Receive, Scope
+from modelway.api.endpoint import Endpoint, no_body
 from modelway.calls import stored
 from modelway.calls.admit import authenticate
-from modelway.calls.call import Call, Services
+from modelway.calls.call import Services
 from modelway.conversation.errors import CallError
 
 PREFIX = "/v1/responses/"
 
 
-class StoredResponses:
+class StoredResponses(Endpoint):
     """GET `{id}` and `{id}/input_items`, DELETE `{id}`, POST `{id}/cancel`."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        super().__init__(services.protocols["responses"], services)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        services = self._services
-        request_id = services.mint("req_")
-        client = AsgiClient(request_id, receive, send)
-        try:
-            key = await authenticate(self._call(scope, request_id), services)
-            await client.answer(200, await self._answer(scope, key))
-        except CallError as error:
-            await client.fail(error, "responses", request_id)
-        except Exception as error:  # the edge: nothing of a failure inside may reach the client
-            services.log.write("error", "call_failed", request_id=request_id, error=type(error).__name__)
-            failed = CallError("internal", "The gateway failed; the failure is logged")
-            await client.fail(failed, "responses", request_id)
-
-    def _call(self, scope: Scope, request_id: str) -> Call:
-        async def nothing() -> bytes:
-            return b""
-
-        services, headers = self._services, read_headers(scope["headers"])
-        protocol = services.protocols["responses"]
-        return Call(request_id, protocol, headers, nothing, services.clock(), services.now())
+    async def respond(self, scope: Scope, receive: Receive, client: AsgiClient, request_id: str) -> None:
+        key = await authenticate(self.call(scope, no_body, request_id), self._services)
+        await client.answer(200, await self._answer(scope, key))
 
     async def _answer(self, scope: Scope, key: Key) -> object:
         response_id, _, what = scope["path"][len(PREFIX) :].partition("/")
@@ -63,18 +46,15 @@ class StoredResponses:
         raise CallError("not_found", f"There is nothing at {scope['method']} {scope['path'][:200]!r}")
 
 
-class NoWebSocket:
+class NoWebSocket(Endpoint):
     """GET `/v1/responses`: programs that would rather speak WebSocket are told at once to use HTTP."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        super().__init__(services.protocols["responses"], services)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = self._services.mint("req_")
-        client = AsgiClient(request_id, receive, send)
+    async def respond(self, scope: Scope, receive: Receive, client: AsgiClient, request_id: str) -> None:
         if any(name == b"upgrade" for name, _ in scope["headers"]):
-            error = CallError("upgrade", "Responses are served over HTTP here: POST /v1/responses")
-        else:
-            error = CallError("method", "/v1/responses answers POST, not GET")
-            error.headers.append(("allow", "POST"))
-        await client.fail(error, "responses", request_id)
+            raise CallError("upgrade", "Responses are served over HTTP here: POST /v1/responses")
+        error = CallError("method", "/v1/responses answers POST, not GET")
+        error.headers.append(("allow", "POST"))
+        raise error

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from modelway.api.edge import AsgiClient, Body, Receive, Scope, Send, read_headers
+from modelway.api.edge import AsgiClient, Body, BodyLimits, Receive, Scope
+from modelway.api.endpoint import Endpoint, no_body
 from modelway.api.models import Query, accepting, decoded_object, path_of, query_of
 from modelway.calls.admit import authenticate
-from modelway.calls.call import Call, Services
+from modelway.calls.call import Services
 from modelway.calls.check import card_of, repair_object, violation_object
 from modelway.catalog.capabilities import Path
 from modelway.catalog.validation import apply, repairs, validate
@@ -16,30 +18,27 @@ from modelway.conversation.errors import CallError
 from modelway.conversation.translation import Translation
 from modelway.providers.registry import Model
 
+# For `POST /v1/models`, where a body is held against every model: a conversation of 60 thousand words.
+TAKERS_BODY_BYTES_MAX = 256 * 1024
+
 Look = Callable[[Services, bytes, Query, bool], dict[str, Any]]
 
 
-class Looking:
-    """A guarded POST whose body is judged in memory. `look` makes the answer."""
+class Looking(Endpoint):
+    """A guarded POST whose body is judged in memory. `look` makes the answer, in a thread: a long body
+    against many models takes a while, and live streams go on meanwhile.
+    """
 
-    def __init__(self, look: Look, services: Services, *, body_bytes_max: int, body_idle_s: float) -> None:
-        self._look, self._services = look, services
-        self._body_bytes_max, self._body_idle_s = body_bytes_max, body_idle_s
+    def __init__(self, look: Look, services: Services, limits: BodyLimits) -> None:
+        super().__init__(services.protocols["chat"], services)
+        self._look, self._limits = look, limits
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        services = self._services
-        request_id = services.mint("req_")
-        client = AsgiClient(request_id, receive, send)
-        try:
-            headers = read_headers(scope["headers"])
-            body = Body(receive, headers, bytes_max=self._body_bytes_max, idle_s=self._body_idle_s)
-            chat = services.protocols["chat"]
-            call = Call(request_id, chat, headers, body.read, services.clock(), services.now())
-            await authenticate(call, services)
-            answer = self._look(services, await body.read(), query_of(scope), call.strict)
-            await client.answer(200, answer)
-        except CallError as error:
-            await client.fail(error, "chat", request_id)
+    async def respond(self, scope: Scope, receive: Receive, client: AsgiClient, request_id: str) -> None:
+        services, call = self._services, self.call(scope, no_body, request_id)
+        await authenticate(call, services)
+        body = await Body(receive, call.headers, self._limits).read()
+        answer = await asyncio.to_thread(self._look, services, body, query_of(scope), call.strict)
+        await client.answer(200, answer)
 
 
 def look_for_takers(services: Services, body: bytes, query: Query, strict: bool) -> dict[str, Any]:

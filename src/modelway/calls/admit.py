@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from modelway.accounts.keys import Key, is_alive, may_use
+from modelway.accounts.keys import Key, is_alive, may_call, may_use
 from modelway.calls.call import Call, Client, Services
 from modelway.calls.reservation import InUse, amounts_of, granted, hold_of, price_of
 from modelway.calls.settle import Meter, settle
@@ -44,6 +44,8 @@ async def authenticate(call: Call, services: Services) -> Key:
     key = await services.keys.find(presented)
     if key is None or not is_alive(key, round(services.now() * 1000)):
         raise CallError("unauthenticated", "This API key is not valid here")
+    if call.path:
+        may_call(key, call.path, call.address)
     return key
 
 
@@ -54,19 +56,20 @@ async def admitted(
     """The call counts as live inside, and is recorded once, whatever ends it."""
     if services.draining:
         raise CallError("overloaded", "This gateway is shutting down; try again", retry_after_s=1)
-    if services.live >= services.concurrency_max:
-        message = f"This gateway carries {services.live} calls already; try again"
+    if len(services.admitted) >= services.concurrency_max:
+        message = f"This gateway carries {len(services.admitted)} calls already; try again"
         raise CallError("overloaded", message, retry_after_s=1)
     model = services.registry.find(request.model)
     may_use(key, model.id, round(services.now() * 1000))
     meter = Meter(call, key, request, model, client, services)
     live = services.usage_log.live
+    meter.open()
     try:
         await _reserve(meter)
         live[call.id] = meter
         yield meter
     except asyncio.CancelledError as error:
-        if meter.ended is None or meter.task is None:
+        if meter.ended is None or meter.abandoned or meter.task is None:
             meter.failed(error)
             raise
         meter.task.uncancel()  # it was us, not the server or the client
@@ -77,6 +80,7 @@ async def admitted(
         raise
     finally:
         live.pop(call.id, None)
+        meter.close()
         settle(meter)
 
 
@@ -93,6 +97,9 @@ async def _reserve(meter: Meter) -> None:
     amounts = () if price is None else amounts_of(meter, price)
     hold = hold_of(meter, price, amounts[0] if amounts else 0, limited=limited)
     claim = ledger.wanted.pop(meter.call.id, None)
+    if not limited and claim is None:
+        meter.reservation = ledger.reserve(hold)  # written while the provider is asked: `Meter.ready`
+        return
     if not limited:
         meter.reservation = ledger.reserve(hold, claim=claim)
     else:

@@ -5,6 +5,7 @@ Nothing has gone to the client while this runs, so a failure here may still go e
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -149,7 +150,7 @@ async def _try(target: Target, request: Request, meter: Meter) -> Answer:
             return answer
         if not answer.passes:
             answer.reader = speaks.reader(translation)
-        await _first_of_stream(answer)
+        await _first_of_stream(answer, services.timeouts.heartbeat_s)
     except BaseException:
         answer.upstream.close()
         raise
@@ -290,8 +291,19 @@ async def refusal(upstream: Upstream) -> CallError:
     return read_upstream_error(upstream.status, body, upstream.headers)
 
 
-async def _first_of_stream(answer: Answer) -> None:
-    """Read until the stream shows content or a fault: nothing is promised before."""
+async def _first_of_stream(answer: Answer, heartbeat_s: float) -> None:
+    """Read until the stream shows content or a fault: nothing is promised before. What it has brought by
+    the first heartbeat goes out with that, though it is no more than a beginning.
+    """
+    try:
+        async with asyncio.timeout(heartbeat_s):
+            await _until_it_says(answer)
+    except TimeoutError:
+        if not answer.first and not answer.events:
+            await _until_it_says(answer)
+
+
+async def _until_it_says(answer: Answer) -> None:
     look = _look_at_events if answer.watch is None else _look_at_bytes
     seen = False
     while not seen:

@@ -43,7 +43,7 @@ _TELLING = {
         rb'|"stop_reason"\s*:\s*"(?!end_turn)'
     ),
     "responses": re.compile(
-        rb'"response\.(?:[a-z_]+\.)+(?:delta|done)"|"output"\s*:\s*\[\s*\{'
+        rb'"response\.(?:[a-z_]+\.)+(?:added|delta|done)"|"output"\s*:\s*\[\s*\{'
         rb'|"(?:response\.)?(?:incomplete|failed|cancelled)"'
     ),
 }
@@ -88,21 +88,24 @@ class Beginning:
         self.begun = False
         self._meter, self._timeouts = meter, meter.services.timeouts
         self._loop = asyncio.get_running_loop()
-        self._ends_s = self._loop.time() + self._timeouts.total_s
+        self._target, self._since_s = meter.target, self._loop.time()
         self._timer = self._loop.call_later(self._timeouts.heartbeat_s, self._ring)
         self._telling: asyncio.Task[None] | None = None
-        meter.services.streams.add(meter.end)
 
     async def over(self) -> None:
         """An answer has begun, or none will: from here on somebody else speaks to the client."""
         self._timer.cancel()
-        self._meter.services.streams.discard(self._meter.end)
         if self._telling is not None:
             await asyncio.wait({self._telling})  # a client that left is seen elsewhere
 
     def _ring(self) -> None:
-        if self._loop.time() >= self._ends_s:
-            self._meter.end(CallError("upstream_timeout", "The provider took too long to begin"))
+        now_s, limit_s = self._loop.time(), self._timeouts.first_content_s
+        if self._target is not self._meter.target:
+            self._target, self._since_s = self._meter.target, now_s
+        # A provider that is silent is noticed by its connection, and the next one is tried; this is for one
+        # that has only pings to say, and so comes a heartbeat later.
+        if now_s - self._since_s > limit_s + self._timeouts.heartbeat_s:
+            self._meter.end(CallError("upstream_timeout", f"The provider said nothing for {limit_s:g} s"))
             return
         if self._telling is None or self._telling.done():
             self._telling = self._loop.create_task(self._tell())
@@ -112,6 +115,7 @@ class Beginning:
     async def _tell(self) -> None:
         client, call = self._meter.client, self._meter.call
         if not self.begun:
+            await self._meter.ready()
             self.begun, self._meter.status = True, 200
             await client.begin(200, EVENT_STREAM)
         await client.write(call.protocol.heartbeat)

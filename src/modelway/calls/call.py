@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from modelway.catalog.cards import Catalog
 from modelway.conversation.errors import CallError
@@ -44,6 +44,7 @@ class Call:
     began_s: float  # monotonic
     began_at_s: float  # epoch
     path: str = ""
+    address: str = ""  # where it came from; empty when that is not known
     warnings: list[Warning] = field(default_factory=list)  # what its model's card made of it
     reply_id: str = ""  # the id a response has been promised under, before it is made
 
@@ -56,6 +57,23 @@ class Call:
         return self.headers.get("x-modelway-extensions") == "1"
 
 
+class Admitted(Protocol):
+    """A call under way, as whoever has to end it sees it."""
+
+    def end(self, why: CallError) -> None:
+        """Break it off; its client is told why."""
+
+    def abandon(self) -> None:
+        """Break it off without a word: its client does not listen any more."""
+
+
+def header_value(text: str) -> bytes:
+    """`text` as a header can carry it: what is not printable, or not Latin-1, becomes a question mark."""
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else "?" for each in text)
+    return text.encode("latin-1", "replace")
+
+
 @dataclass(slots=True)
 class Timeouts:
     """Seconds, monotonic."""
@@ -64,6 +82,7 @@ class Timeouts:
     idle_s: float
     total_s: float
     heartbeat_s: float
+    write_stall_s: float
 
 
 @dataclass(slots=True)
@@ -89,6 +108,8 @@ class Services:
     concurrency_max: int
     live: int = 0
     draining: bool = False
-    streams: set[Callable[[CallError], None]] = field(default_factory=set)  # how to end each live stream
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)  # the requests that `live` counts
+    admitted: set[Admitted] = field(default_factory=set)  # the calls that have passed `admit`
+    streams: set[Callable[[CallError], None]] = field(default_factory=set)  # how to end each background run
     background: set[asyncio.Task[None]] = field(default_factory=set)  # runs without a client
     told_idle: Callable[[], None] = lambda: None  # called when a live call ends while draining

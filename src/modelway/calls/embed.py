@@ -8,7 +8,7 @@ from modelway.accounts.money import format_usd
 from modelway.calls.admit import admitted, authenticate
 from modelway.calls.asking import answer_json, ask
 from modelway.calls.attempt import ELSEWHERE
-from modelway.calls.call import Call, Client, Services
+from modelway.calls.call import Call, Client, Services, header_value
 from modelway.calls.route import route
 from modelway.calls.settle import Meter
 from modelway.conversation.errors import CallError
@@ -62,6 +62,7 @@ async def serve_embeddings(call: Call, services: Services, client: Client) -> No
         if (cost := meter.cost(meter.usage)) is not None:
             headers.append((b"x-modelway-cost-usd", format_usd(cost).encode()))
         meter.complete = True
+        await meter.ready()
         meter.answered(200)
         await answer_json(client, body, headers)
 
@@ -97,4 +98,4 @@ def _cannot(name: str, services: Services) -> CallError:
 
 
 def _named(target: Target) -> tuple[bytes, bytes]:
-    return b"x-modelway-model", target.name.encode("latin-1", "replace")
+    return b"x-modelway-model", header_value(target.name)

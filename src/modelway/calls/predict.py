@@ -8,10 +8,9 @@ from modelway.accounts.money import format_usd
 from modelway.calls.admit import admitted, authenticate
 from modelway.calls.asking import answer_json
 from modelway.calls.attempt import first_answer
-from modelway.calls.call import Call, Client, Services
+from modelway.calls.call import Call, Client, Services, header_value
 from modelway.calls.estimate import estimated_usage
 from modelway.calls.route import route
-from modelway.conversation.reply import Reply
 from modelway.protocols import predict
 
 
@@ -24,9 +23,9 @@ async def serve_predict(call: Call, services: Services, client: Client) -> None:
         async with first_answer(route(request, services), request, meter) as answer:
             reply = answer.reply
             assert reply is not None, "a prediction is always translated, and never streamed"
-            headers = [(b"x-modelway-model", answer.target.name.encode("latin-1", "replace"))]
+            headers = [(b"x-modelway-model", header_value(answer.target.name))]
             if answer.translation.warnings:
-                warnings = answer.translation.warnings_header.encode("latin-1", "replace")
+                warnings = header_value(answer.translation.warnings_header)
                 headers.append((b"x-modelway-warnings", warnings))
             meter.usage = reply.usage
             if meter.usage is None:
@@ -37,5 +36,6 @@ async def serve_predict(call: Call, services: Services, client: Client) -> None:
             if (cost := meter.cost(meter.usage)) is not None:
                 headers.append((b"x-modelway-cost-usd", format_usd(cost).encode()))
             meter.complete = True
+            await meter.ready()
             meter.answered(200)
             await answer_json(client, body, headers)

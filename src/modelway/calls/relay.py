@@ -8,7 +8,7 @@ from modelway.accounts.money import format_usd
 from modelway.calls import vault
 from modelway.calls.attempt import Answer, go_on
 from modelway.calls.beginning import EVENT_STREAM
-from modelway.calls.call import Client
+from modelway.calls.call import Client, header_value
 from modelway.calls.estimate import estimated_usage
 from modelway.calls.settle import Meter
 from modelway.conversation.errors import CallError
@@ -44,15 +44,15 @@ def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
     headers = [
         (
             b"x-modelway-model",
-            answer.target.name.encode("latin-1", "replace"),
+            header_value(answer.target.name),
         )
     ]
     if translation.warnings:
-        headers.append((b"x-modelway-warnings", translation.warnings_header.encode("latin-1", "replace")))
+        headers.append((b"x-modelway-warnings", header_value(translation.warnings_header)))
     if upstream_id := answer.upstream.headers.get("request-id") or answer.upstream.headers.get(
         "x-request-id"
     ):
-        headers.append((b"x-modelway-upstream-id", upstream_id[:128].encode("latin-1", "replace")))
+        headers.append((b"x-modelway-upstream-id", header_value(upstream_id[:128])))
     return headers
 
 
@@ -72,6 +72,7 @@ async def _relay_whole(answer: Answer, meter: Meter, client: Client) -> None:
     if (cost := meter.cost(meter.usage)) is not None:
         headers.append((b"x-modelway-cost-usd", format_usd(cost).encode()))
     meter.complete = True
+    await meter.ready()
     meter.answered(200)
     await client.begin(200, headers)
     await client.end(body)
@@ -82,6 +83,7 @@ async def _relay_bytes(answer: Answer, meter: Meter, client: Client) -> None:
     watch, upstream = answer.watch, answer.upstream
     assert watch is not None
     meter.watch = watch
+    await meter.ready()
     meter.answered(200)
     if not answer.begun:
         await client.begin(200, EVENT_STREAM + _headers(answer))
@@ -89,6 +91,7 @@ async def _relay_bytes(answer: Answer, meter: Meter, client: Client) -> None:
     with Pulse(answer, meter, client) as pulse:
         while True:
             if data:
+                pulse.sent = data
                 await write(data)
                 pulse.last = data
             if watch.ended:
@@ -107,6 +110,7 @@ async def _relay_bytes(answer: Answer, meter: Meter, client: Client) -> None:
 async def _relay_events(answer: Answer, meter: Meter, client: Client) -> None:
     """Two protocols: each event is written as the client's frames."""
     writer, rounds = meter.call.protocol.writer(answer.translation), answer.rounds
+    await meter.ready()
     meter.answered(200)
     if not answer.begun:
         await client.begin(200, EVENT_STREAM + _headers(answer))
@@ -118,6 +122,7 @@ async def _relay_events(answer: Answer, meter: Meter, client: Client) -> None:
             if meter.complete or meter.error is not None:
                 break
             if data:
+                pulse.sent = data
                 await client.write(data)
                 pulse.last = data
             if rounds is not None and rounds.paused:
@@ -159,33 +164,35 @@ def _seen(event: Event, answer: Answer, meter: Meter) -> Event:
 
 
 class Pulse:
-    """Watches a stream's silences: a heartbeat for the client, an end for an upstream that stays silent.
+    """Watches a stream's silences: a heartbeat for the client, an end for an upstream that stays silent, and
+    for a client that takes nothing.
 
-    One timer per call and nothing per chunk: the relay leaves the last bytes it wrote in `last`, and a
-    tick that finds the same bytes as the tick before knows that it was silent in between.
+    One timer per call and nothing per chunk: the relay leaves the bytes it writes in `sent` before and in
+    `last` after, and a tick that finds the same as the tick before knows that nothing moved in between.
     """
 
     def __init__(self, answer: Answer, meter: Meter, client: Client) -> None:
-        self.last = b""
-        self._answer, self._client = answer, client
-        self._streams = meter.services.streams
+        self.sent = self.last = b""
+        self._answer, self._client, self._meter = answer, client, meter
         self._heartbeat = meter.call.protocol.heartbeat
         self._timeouts = meter.services.timeouts
-        self._tick_s = self._timeouts.heartbeat_s / TICKS_PER_HEARTBEAT
+        shortest_s = min(self._timeouts.heartbeat_s, self._timeouts.write_stall_s)
+        self._tick_s = shortest_s / TICKS_PER_HEARTBEAT
         self._loop = asyncio.get_running_loop()
         self._heard = self.last
         self._heard_s = self._told_s = self._loop.time()
-        self._ends_s = self._heard_s + self._timeouts.total_s
+        self._stuck: object = None
+        self._stuck_s = self._heard_s
         self._write: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Pulse:
         self._timer = self._loop.call_later(self._tick_s, self._tick)
-        self._streams.add(self._abort)
+        self._meter.breaks = self._abort
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._streams.discard(self._abort)
+        self._meter.breaks = None
         if self._timer is not None:
             self._timer.cancel()
 
@@ -194,18 +201,30 @@ class Pulse:
 
     def _tick(self) -> None:
         now, timeouts = self._loop.time(), self._timeouts
-        if self.last is not self._heard:
+        if self._is_stalled(now):
+            self._meter.abandon()
+            return
+        # While the client is slow to take what is there, the provider is not asked for more.
+        if self.last is not self._heard or self.sent is not self.last:
             self._heard, self._heard_s, self._told_s = self.last, now, now
         limit_s = timeouts.idle_s if self.last else timeouts.first_content_s
-        if now - self._heard_s >= limit_s or now >= self._ends_s:
-            what = f"was silent for {limit_s:g} s" if now < self._ends_s else "took too long"
-            self._abort(CallError("upstream_timeout", f"The provider {what}"))
+        if now - self._heard_s >= limit_s:
+            self._abort(CallError("upstream_timeout", f"The provider was silent for {limit_s:g} s"))
             return
-        if now - self._told_s >= timeouts.heartbeat_s and self._is_between_frames():
+        if self._stuck is None and now - self._told_s >= timeouts.heartbeat_s and self._is_between_frames():
             self._told_s = now
             self._write = asyncio.ensure_future(self._client.write(self._heartbeat))
             self._write.add_done_callback(asyncio.Future.exception)  # a client that left is seen elsewhere
-        self._timer = self._loop.call_later(min(self._tick_s, max(0.01, self._ends_s - now)), self._tick)
+        self._timer = self._loop.call_later(self._tick_s, self._tick)
+
+    def _is_stalled(self, now: float) -> bool:
+        """Whether one write has been under way for so long that nobody can be reading."""
+        writing: object = self.sent if self.sent is not self.last else self._write
+        if writing is self._write and (self._write is None or self._write.done()):
+            writing = None
+        if writing is not self._stuck:
+            self._stuck, self._stuck_s = writing, now
+        return writing is not None and now - self._stuck_s >= self._timeouts.write_stall_s
 
     def _is_between_frames(self) -> bool:
         return not self.last or self.last.endswith(FRAME_ENDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from modelway.accounts.keys import Key
 from modelway.accounts.money import Price, cost_of, version_of
@@ -32,9 +33,12 @@ class Meter:
 
     __slots__ = (
         "_target",
+        "abandoned",
+        "breaks",
         "call",
         "client",
         "complete",
+        "deadline",
         "ended",
         "error",
         "first_byte_s",
@@ -65,6 +69,9 @@ class Meter:
         self.reservation: asyncio.Future[Outcome] | None = None
         self.granted_nano_usd: int | None = None
         self.ended: CallError | None = None
+        self.abandoned = False
+        self.breaks: Callable[[CallError], None] | None = None  # how a stream is ended in its own words
+        self.deadline: asyncio.TimerHandle | None = None
         self.task = asyncio.current_task()
         self.usage: Usage | None = None
         self.watch: Watch | None = None
@@ -108,9 +115,38 @@ class Meter:
 
     def end(self, why: CallError) -> None:
         """Break the call off, from outside its task; its client is told why."""
-        if self.ended is None and self.task is not None:
+        if self.complete or self.ended is not None or self.task is None:
+            return
+        if self.breaks is not None:
+            self.breaks(why)
+        else:
             self.ended = why
             self.task.cancel()
+
+    def abandon(self) -> None:
+        """Break the call off without a word: its client takes nothing any more, and counts as gone."""
+        if self.task is not None:
+            self.abandoned = True
+            self.task.cancel()
+
+    def open(self) -> None:
+        """From here on the call can be ended from outside, and is when its time is up."""
+        total_s = self.services.timeouts.total_s
+        self.services.admitted.add(self)
+        self.deadline = asyncio.get_running_loop().call_later(total_s, self._expire, total_s)
+
+    def close(self) -> None:
+        """Nobody may end the call any more: it is over."""
+        self.services.admitted.discard(self)
+        if self.deadline is not None:
+            self.deadline.cancel()
+
+    def _expire(self, total_s: float) -> None:
+        self.end(CallError("upstream_timeout", f"The answer was not whole after {total_s:g} s"))
+
+    @property
+    def client_left(self) -> bool:
+        return self.abandoned or self.client.gone
 
     def answered(self, status: int) -> None:
         """The first byte of the answer goes out now."""
@@ -121,7 +157,7 @@ class Meter:
         """The call ended badly; a client that is gone is its own outcome, not a failure of ours."""
         if isinstance(error, CallError):
             self.error = error
-        elif not self.client.gone:
+        elif not self.client_left:
             self.error = CallError("internal", "The gateway failed")
 
     def spent(self) -> Usage | None:
@@ -224,7 +260,7 @@ def _outcome(meter: Meter) -> str:
         return meter.error.kind.name
     if meter.complete:
         return "ok"
-    return "client_gone" if meter.client.gone else "internal"
+    return "client_gone" if meter.client_left else "internal"
 
 
 def _record(meter: Meter, usage: Usage | None, outcome: str, ended_s: float) -> UsageRow:
@@ -266,7 +302,7 @@ def _record(meter: Meter, usage: Usage | None, outcome: str, ended_s: float) -> 
 
 
 def _count(meter: Meter, record: UsageRow) -> None:
-    metrics, model = meter.services.metrics, meter.model.id
+    metrics, model = meter.services.metrics, meter.model.label
     first = None if meter.first_byte_s is None else meter.first_byte_s - meter.call.began_s
     metrics.call_ended(
         record.protocol, model, record.provider or "", record.outcome, record.duration_ms / 1000, first

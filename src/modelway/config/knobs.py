@@ -95,6 +95,18 @@ class TimeoutConfig(Struct, frozen=True, forbid_unknown_fields=True):
     body_idle_s: Annotated[
         float, Meta(gt=0, le=600, description="silence inside a client's request body")
     ] = 30.0
+    body_total_s: Annotated[
+        float,
+        Meta(gt=0, le=3600, description="a client's request body, whole; 32 MiB in it is under 1 Mbit/s"),
+    ] = 300.0
+    write_stall_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3600,
+            description="how long a client may take nothing of its answer; proxies let go of one after 60",
+        ),
+    ] = 60.0
     heartbeat_s: Annotated[
         float,
         Meta(gt=0, le=60, description="silence after which a stream gets a heartbeat; proxies cut at 60"),
@@ -144,6 +156,18 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         int,
         Meta(ge=1, le=100_000, description="calls one worker carries at once; more get 503 with retry-after"),
     ] = 2000
+    alert_url: Annotated[
+        Annotated[str, Meta(pattern="^https?://")] | None,
+        Meta(description="where budgets that pass a threshold are told, by a signed POST"),
+    ] = None
+    unknown_price: Annotated[
+        PriceConfig | None,
+        Meta(
+            description="what a model without a price is charged at, `{input: …, output: …}` in USD per "
+            "million tokens; without it such a model is refused where spending is limited, and recorded as "
+            "unpriced where it is not"
+        ),
+    ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="lines below this are not written")
     ] = "info"

@@ -108,8 +108,17 @@ class Engine:
         )
 
     async def _supervise(self) -> None:
+        try:
+            await self._lives()
+        finally:
+            self._state = "stopped"
+
+    async def _lives(self) -> None:
         while True:
-            lived_s = await self._one_life()
+            try:
+                lived_s = await self._one_life()
+            except Exception as error:  # the edge of a background loop: one bad life must not be the last
+                self.failure, lived_s = f"it could not be looked after: {error}", 0.0
             delay_s = self._backoff.after(lived_s)
             self._next_start_at = self._clock() + delay_s
             self._state = "backoff"
@@ -133,8 +142,10 @@ class Engine:
             self.failure = f"it ended ({await child.ended()})"
         finally:
             self._child = None
-            self._leadership.withdraw()
-            await child.end(self._settings.stop_timeout_s)
+            try:
+                self._leadership.withdraw()
+            finally:
+                await child.end(self._settings.stop_timeout_s)
         return self._clock() - ready_at
 
     async def _model_path(self) -> Path:

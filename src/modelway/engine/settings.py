@@ -71,7 +71,10 @@ class EngineSettings:
 
 BACKOFF_FIRST_S = 0.5  # about one load time: a child that fell over once is back before callers give up
 BACKOFF_MAX_S = 30.0  # a child that never starts costs half a second of two cores every 30 s
-HEALTHY_AFTER_S = 60.0  # having lived this long, the next death counts as the first
+# Having been ready this long, the next death counts as the first. Ten times what a start of SmolLM2 takes:
+# a child that falls over each time after it costs a tenth of its time in starts, which no caller has to
+# wait out in a growing backoff.
+HEALTHY_AFTER_S = 5.0
 
 
 class Backoff:

@@ -199,5 +199,8 @@ def _how(returncode: int | None) -> str:
     if returncode is None:
         return "unknown"
     if returncode < 0:
-        return f"killed by {signal.Signals(-returncode).name}"
+        try:
+            return f"killed by {signal.Signals(-returncode).name}"
+        except ValueError:  # real-time signals have numbers, but no names
+            return f"killed by signal {-returncode}"
     return f"exit status {returncode}"

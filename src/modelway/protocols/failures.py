@@ -12,6 +12,7 @@ import msgspec
 from modelway.conversation.errors import CallError
 
 # Long enough for a validation message, short enough for a header-sized log line.
+WORD_CHARS_MAX = 100
 MESSAGE_CHARS_MAX = 500
 # Both SDK families ignore or obey badly what is longer: one stops retrying, the other sleeps.
 RETRY_AFTER_S_MAX = 60.0
@@ -123,9 +124,13 @@ def error_from_object(obj: Mapping[str, Any], status: int | None = None) -> Call
     kind = _kind(words, status, message)
     if kind == "upstream_auth":
         return CallError(kind, _OUR_CREDENTIAL)
+    # Anthropic's stable machine code: its SDKs act on it (they begin a lost thread anew).
+    details = fields.get("details")
+    stable = details.get("error_code") if isinstance(details, Mapping) else None
     return CallError(
         kind,
         redacted(message),
+        details={"error_code": stable} if isinstance(stable, str) and len(stable) <= WORD_CHARS_MAX else None,
         param=param if isinstance(param, str) else None,
         code=code if code and kind not in _OWN_CODE else None,
         retry_after_s=RETRY_AFTER_S_DEFAULT if kind in _BUSY else None,

@@ -18,6 +18,8 @@ from modelway.protocols.interface import ProtocolName
 # Nearest ids shown in a 404: enough to spot a typo, few enough to read.
 SUGGESTIONS_MAX = 3
 NAME_CHARACTERS_SHOWN_MAX = 100
+# As long as a model's id may be in the configuration. The name of an unlisted model becomes a header.
+NAME_CHARACTERS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,13 @@ class Model:
     fallback: tuple[Target, ...] = ()
     aliases: tuple[str, ...] = ()
     price: Price | None = None
+    listed: bool = True
+    """False for `provider/model` where the caller chose what comes after the slash."""
+
+    @property
+    def label(self) -> str:
+        """Its name in metrics, where a series once begun stays: `provider/*` for all that are not listed."""
+        return self.id if self.listed else f"{self.targets[0].provider.name}/*"
 
 
 class Registry:
@@ -130,10 +139,12 @@ class Registry:
         provider = self.providers.get(prefix)
         if not slash or not rest or provider is None or provider.is_local:
             return None
+        if len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
+            return None
         if any(target.provider is provider for model in self.models for target in model.targets):
             known = self._by_name.get(names.normalised(rest))
             return known if known and any(t.provider is provider for t in known.targets) else None
-        return Model(name, (Target(provider, rest),))
+        return Model(name, (Target(provider, rest),), listed=False)
 
     def _unknown(self, name: str) -> CallError:
         known = [name for model in self.models for name in (model.id, *model.aliases)]

@@ -165,6 +165,11 @@ class UpstreamClient:
                 upstream.fall_silent()
 
 
+# A provider that hangs up this soon had closed the kept connection before our request came. One that
+# takes longer may have begun to generate, and would be paid twice.
+STALE_CONNECTION_S = 0.25
+
+
 class _Stale(Exception):
     """A kept connection had been closed by the provider before our request came: nothing was generated."""
 
@@ -172,11 +177,13 @@ class _Stale(Exception):
 async def _ask(connection: Connection, request: bytes) -> Upstream:
     """The answer that has begun. Raises CallError, or `_Stale` when the same may be asked once more."""
     has_served = connection.idle_since_s > 0
+    asked_s = asyncio.get_running_loop().time()
     upstream = Upstream(connection, request)
     try:
         await upstream.begun()
     except CallError:
-        if upstream.was_dropped and has_served:
+        took_s = asyncio.get_running_loop().time() - asked_s
+        if upstream.was_dropped and has_served and took_s < STALE_CONNECTION_S:
             raise _Stale from None
         raise
     except BaseException:

@@ -107,6 +107,12 @@ def is_broken(connection: Connection) -> bool:
     return bool(raw.closed)
 
 
+def is_disk_failure(error: BaseException) -> bool:
+    """Whether SQLite could not read or write its file (a full disk is another code)."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+    return bool(code & 0xFF == sqlite3.SQLITE_IOERR)
+
+
 def is_poisoned(connection: Connection) -> bool:
     """Whether a change swallowed an error that PostgreSQL has not forgotten: COMMIT would undo everything."""
     raw = driver(connection)

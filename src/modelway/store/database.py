@@ -21,6 +21,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from modelway.conversation.errors import CallError
+from modelway.store import settings
 from modelway.store.connections import (
     COMMANDS,
     DOWN,
@@ -42,6 +43,8 @@ __all__ = ["Connection", "Database"]
 READERS = 4  # reads are key misses, polls and pages; four hide each other's round trips
 READS_WAITING_MAX = 256  # a second's worth at 1 ms a read and four readers is 4,000: more is a flood
 HANG_TIMEOUT_S = 10.0  # twice the statement timeout: the server itself has stopped answering
+WRITE_WAIT_READY_MAX_S = 2.0  # a change takes milliseconds; below the 5 s after which a lock is given up
+PROBE = "write_probe"  # a row of `settings`: a change of nothing would not notice a full disk
 _WATCH_EVERY_S = 1.0
 
 T = TypeVar("T")
@@ -61,6 +64,7 @@ class Database:
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._reading = 0
         self._serving_lock: ServingLock | None = None
+        self._trying: asyncio.Task[None] | None = None
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     @classmethod
@@ -123,18 +127,34 @@ class Database:
         return self._writer.waiting
 
     async def is_ready(self) -> bool:
-        """Whether the database answers now: one of the questions behind `/readyz`."""
+        """Whether the database answers now and takes changes: one of the questions behind `/readyz`."""
         try:
             await self.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
-        except CallError:
+        except Exception as error:  # whatever it was, a call would meet it too
+            _log.warning("the database is not ready: %s", reason(error))
             return False
-        return True
+        if self._writer.is_failing:
+            self._try_to_write()
+        return not self._writer.is_failing and self._writer.oldest_waited_s <= WRITE_WAIT_READY_MAX_S
+
+    def _try_to_write(self) -> None:
+        """When changes fail and calls stay away, nothing else would find out that they work again."""
+        if self._trying is None or self._trying.done():
+            self._trying = asyncio.get_running_loop().create_task(self._probe())
+
+    async def _probe(self) -> None:
+        try:
+            await self._writer.submit(lambda connection: settings.put(connection, PROBE, str(time.time_ns())))
+        except Exception as error:  # the writer remembers that it failed; the next question tries again
+            _log.warning("the database takes no changes: %s", reason(error))
 
     async def close(self) -> None:
         """Finish every write that was accepted, then let go of the connections and locks."""
         await asyncio.to_thread(self._threads.shutdown)
         for session in self._idle:
             session.drop()
+        if self._trying is not None:
+            self._trying.cancel()
         # Last: the writer's closing checkpoints the file, and no reader is left to be in its way.
         await asyncio.to_thread(self._writer.stop)
         self._watching.cancel()  # not before: a server that is frozen must not hold up the end either
@@ -157,6 +177,9 @@ class Database:
             _log.warning("a read failed: %s", reason(error))
             session.drop()
             raise unavailable() from error
+        except SQLAlchemyError:  # unforeseen: who knows what state the connection is in
+            session.drop()
+            raise
         finally:
             session.busy_since = None
             self._idle.append(session)
@@ -172,8 +195,14 @@ class Database:
         """Hang up on a server that has stopped answering, so that those who wait hear of it."""
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
-            for session in self._sessions:
-                since = session.busy_since
-                if since is not None and time.monotonic() - since > HANG_TIMEOUT_S:
-                    _log.warning("the database has not answered for %s s; hanging up", HANG_TIMEOUT_S)
-                    session.abort()
+            try:
+                self._hang_up_on_the_silent()
+            except Exception as error:  # the edge of a background loop: the next round may do better
+                _log.error("the watch over connections failed: %s", reason(error))
+
+    def _hang_up_on_the_silent(self) -> None:
+        for session in self._sessions:
+            since = session.busy_since
+            if since is not None and time.monotonic() - since > HANG_TIMEOUT_S:
+                _log.warning("the database has not answered for %s s; hanging up", HANG_TIMEOUT_S)
+                session.abort()

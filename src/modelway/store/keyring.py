@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from modelway.accounts.keys import Key, digest, looks_valid
 from modelway.conversation.errors import CallError
 from modelway.store import keys
-from modelway.store.connections import unavailable
+from modelway.store.connections import reason, unavailable
 from modelway.store.database import Database
 
 POLL_EVERY_S = 0.5  # half of the second in which a revocation is promised to arrive
@@ -59,6 +59,11 @@ class KeyRing:
         """How many digests are remembered, of keys and of refused texts."""
         return len(self._known) + len(self._unknown)
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether changes were heard of lately enough to honour keys: otherwise `find` refuses everybody."""
+        return self._now_s() - self._fresh_at_s <= STALE_MAX_S
+
     async def __aenter__(self) -> KeyRing:
         await self.refresh()
         self._polling = asyncio.get_running_loop().create_task(self._poll())
@@ -79,7 +84,7 @@ class KeyRing:
         has not answered for `STALE_MAX_S`.
         """
         hashed = digest(self._secret, presented)
-        if self._now_s() - self._fresh_at_s > STALE_MAX_S:
+        if not self.is_fresh:
             raise unavailable()
         # Looked up by an HMAC: how far a guess agrees says nothing about the text that would.
         key = self._known.get(hashed)
@@ -145,6 +150,8 @@ class KeyRing:
                     await self._mark_used()
             except CallError as error:
                 _log.warning("changes of keys cannot be heard: %s", error.message)
+            except Exception as error:  # the edge of a background loop: without it every key would go stale
+                _log.error("the round that hears of changed keys failed: %s", reason(error))
 
     async def _mark_used(self) -> None:
         used, self._used = dict.fromkeys(self._used, self._now_ms()), {}

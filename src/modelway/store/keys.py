@@ -108,18 +108,25 @@ def _first(connection: Connection, statement: Select[tuple[object, ...]]) -> Key
 
 
 def _key(row: RowMapping) -> Key:
-    models: list[str] | None = row["models"]
     return Key(
         id=row["id"],
         account_id=row["account_id"],
         member_id=row["member_id"],
         name=row["name"],
         masked=row["masked"],
-        models=None if models is None else tuple(models),
+        models=_strings(row["models"]),
         limit_nano_usd=row["limit_nano_usd"],
         resets=row["resets"],
         created_at_ms=row["created_at_ms"],
         expires_at_ms=row["expires_at_ms"],
         revoked_at_ms=row["revoked_at_ms"],
         last_used_at_ms=row["last_used_at_ms"],
+        kind=row["kind"],
+        endpoints=_strings(row["endpoints"]),
+        addresses=_strings(row["addresses"]),
+        replaces_id=row["replaces_id"],
     )
+
+
+def _strings(stored: list[str] | None) -> tuple[str, ...] | None:
+    return None if stored is None else tuple(stored)

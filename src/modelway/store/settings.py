@@ -1,11 +1,11 @@
-"""What the installation remembers of itself: one text per name, written once."""
+"""What the installation remembers of itself: one text per name, most of them written once."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
 from modelway.store.schema import settings
-from modelway.store.statements import insert_new
+from modelway.store.statements import insert_for, insert_new
 
 
 def get(connection: Connection, name: str) -> str | None:
@@ -16,3 +16,9 @@ def get(connection: Connection, name: str) -> str | None:
 def set_once(connection: Connection, name: str, value: str) -> bool:
     """Remember `value` unless there is one already; True for the one caller who was first."""
     return insert_new(connection, settings, name=name, value=value)
+
+
+def put(connection: Connection, name: str, value: str) -> None:
+    """Remember `value` in place of whatever there was."""
+    statement = insert_for(connection.dialect.name, settings).values(name=name, value=value)
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))

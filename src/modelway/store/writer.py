@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import InternalError
 
 from modelway.conversation.errors import CallError
 from modelway.store.connections import (
@@ -25,12 +28,14 @@ from modelway.store.connections import (
     Session,
     command,
     is_broken,
+    is_disk_failure,
     is_poisoned,
     reason,
     unavailable,
 )
 from modelway.store.locks import WriteLock
 
+DISK_FAILED_STATUS = 74  # EX_IOERR of sysexits.h
 GROUP_MAX = 64  # changes in one transaction; beyond fifty the disk's share of each is noise
 WAITING_MAX = 4096  # changes accepted and not yet on the disk: a second's worth of a slow disk
 
@@ -41,13 +46,14 @@ _log = logging.getLogger(__name__)
 class _Job:
     """A change on its way, and how it ended."""
 
-    __slots__ = ("change", "error", "future", "result")
+    __slots__ = ("change", "error", "future", "is_refused", "result")
 
     def __init__(self, change: Callable[[Connection], Any], future: asyncio.Future[Any]) -> None:
         self.change = change
         self.future = future
         self.result: Any = None
         self.error: Exception | None = None
+        self.is_refused = False  # by the database, not by the change's own rules
 
 
 class Writer:
@@ -58,7 +64,9 @@ class Writer:
         self._commands = commands
         self._lock = lock
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
-        self._waiting = 0  # touched by the loop's thread only
+        self._queued_at_s: deque[float] = deque()  # of what waits, oldest first; the loop's thread only
+        self.is_failing = False
+        """Whether the last group came to nothing because of the database."""
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -66,7 +74,12 @@ class Writer:
     @property
     def waiting(self) -> int:
         """Changes accepted and not yet on the disk."""
-        return self._waiting
+        return len(self._queued_at_s)
+
+    @property
+    def oldest_waited_s(self) -> float:
+        """How long the oldest change that is not on the disk has waited; 0 when there is none."""
+        return time.monotonic() - self._queued_at_s[0] if self._queued_at_s else 0.0
 
     def start(self, check: Callable[[Connection], None], loop: asyncio.AbstractEventLoop) -> None:
         """Open the connection, `check` it, and start working; raises what either raised."""
@@ -80,12 +93,12 @@ class Writer:
         """Queue `change`; its value, once committed."""
         if self._stopping or self._loop is None:
             raise CallError("unavailable", "the database is being closed")
-        if self._waiting >= WAITING_MAX:
+        if self.waiting >= WAITING_MAX:
             raise CallError(
                 "unavailable", f"{WAITING_MAX} changes are waiting for the database", retry_after_s=1
             )
         job = _Job(change, self._loop.create_future())
-        self._waiting += 1
+        self._queued_at_s.append(time.monotonic())
         self._queue.put(job)
         result: T = await job.future
         return result
@@ -135,9 +148,15 @@ class Writer:
                 self._transact(group)
         except Exception as error:  # the edge of this thread: whatever it was, everybody hears of it
             _log.warning("a group of %d changes failed: %s", len(group), reason(error))
+            if is_disk_failure(error):
+                # What the system could not write it may have dropped: a second try can succeed and lie
+                # (PostgreSQL's fsyncgate). The next start reads what is really there.
+                _log.critical("the disk failed: stopping, so that nothing is promised that is not kept")
+                os._exit(DISK_FAILED_STATUS)
             for job in group:
-                job.error = job.error or unavailable()
+                job.error, job.is_refused = job.error or unavailable(), True
         finally:
+            self.is_failing = all(job.error for job in group) and any(job.is_refused for job in group)
             self.session.busy_since = None
 
     def _transact(self, group: list[_Job]) -> None:
@@ -160,13 +179,14 @@ class Writer:
                 raise RuntimeError("a change swallowed a database error; it must let it out")
         except Exception as error:  # the edge of somebody else's code: its caller gets it
             job.error = unavailable() if isinstance(error, DOWN) else error
+            job.is_refused = isinstance(error, (*DOWN, InternalError))  # InternalError: it became read-only
             if is_broken(connection):
                 raise
             command(connection, self._commands.undo)
 
     def _resolve(self, group: list[_Job]) -> None:
-        self._waiting -= len(group)
-        for job in group:
+        for job in group:  # groups end in the order in which they came
+            self._queued_at_s.popleft()
             if job.future.done():  # the caller was cancelled meanwhile
                 continue
             if job.error is not None:

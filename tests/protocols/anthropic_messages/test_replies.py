@@ -27,7 +27,15 @@ from modelway.conversation.reply import Reply, Stop, StopReason, Usage
 from modelway.conversation.request import Conversation, OutputSpec
 from modelway.conversation.translation import Translation
 from modelway.protocols.anthropic_messages import MESSAGES
-from tests.protocols.anthropic_messages.support import Json, codes, from_chat, recording, to_chat, translation
+from tests.protocols.anthropic_messages.support import (
+    RECORDINGS,
+    Json,
+    codes,
+    from_chat,
+    recording,
+    to_chat,
+    translation,
+)
 
 
 def read(name: str, place: Translation | None = None) -> Reply:
@@ -134,6 +142,14 @@ def test_an_end_turn_with_a_call_is_a_tool_use_and_a_tool_use_without_call_is_an
     assert b'"stop_reason": "end_turn"' in called
     assert MESSAGES.read_reply(called, from_chat()).stop.reason == "tool_use"
     assert MESSAGES.read_reply(quiet, from_chat()).stop.reason == "end"
+
+
+def test_an_end_turn_that_names_a_stop_sequence_is_a_stop_sequence() -> None:
+    """llama.cpp's: tests/recordings/local/messages_stop_sequence.json."""
+    body = (RECORDINGS.parent / "local" / "messages_stop_sequence.json").read_bytes()
+    stop = MESSAGES.read_reply(body, from_chat()).stop
+
+    assert (stop.reason, stop.sequence) == ("stop_sequence", "3")
 
 
 def test_an_unknown_stop_reason_is_warned_about() -> None:

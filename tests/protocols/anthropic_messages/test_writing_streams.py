@@ -11,6 +11,7 @@ from anthropic import Anthropic, APIStatusError
 from anthropic.types import Message
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from modelway.conversation.errors import CallError
 from modelway.conversation.events import (
@@ -139,6 +140,13 @@ def test_T189_without_usage_the_prompt_is_estimated() -> None:
     events: list[Event] = [Started("i", "m"), Finished(Stop("end"))]
 
     assert heard(write(events, to_chat(prompt_tokens_estimate=42))).usage.input_tokens == 42
+
+
+def test_T189_without_usage_what_was_written_is_estimated_at_four_characters_a_token() -> None:
+    events = list(unfold(structs.replace(answer(Text(text="x" * 399)), usage=None)))
+    usage = heard(write(events, to_chat(prompt_tokens_estimate=42))).usage
+
+    assert (usage.input_tokens, usage.output_tokens) == (42, 100)
 
 
 def test_T198_the_sequence_that_hit_is_named() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import openai
 import pytest
+from msgspec import structs
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
@@ -259,6 +260,16 @@ def test_T126_a_freeform_call_is_a_custom_call() -> None:
     ]
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks(answer(patch))[:-1]]
     assert deltas[1]["tool_calls"] == [{"index": 0, "custom": {"input": "*** Begin"}}]
+
+
+def test_T189_a_stream_whose_provider_counted_nothing_ends_with_an_estimate() -> None:
+    shared = translation(
+        asked=read(stream=True, stream_options={"include_usage": True}), prompt_tokens_estimate=9
+    )
+    reply = structs.replace(answer(Text(text="x" * 399)), usage=None)
+    usage = chunks(reply, shared)[-1]["usage"]
+
+    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (9, 100, 109)
 
 
 def test_T221_T239_a_heartbeat_is_a_comment() -> None:

@@ -319,7 +319,9 @@ def test_T249_a_failure_in_mid_stream_is_raised_by_the_sdk(openai_client: Answer
         list(heard)
 
     assert caught.value.message == "Too much to do"
-    assert (caught.value.code, caught.value.type) == ("server_is_overloaded", "overloaded_error")
+    # In a response object an overload has OpenAI's word, at which Codex tries again.
+    code = "server_error" if where == "writer" else "server_is_overloaded"
+    assert (caught.value.code, caught.value.type) == (code, "overloaded_error")
 
 
 def test_an_error_frame_has_openais_flat_fields_and_ours() -> None:

@@ -9,6 +9,7 @@ from modelway.conversation.translation import Translation
 from modelway.protocols.anthropic_messages.wire import NAME, STOP_REASONS, STOP_WORDS
 
 Fields = dict[str, Any]
+_CHARACTERS_PER_TOKEN = 4  # of an answer whose provider counted nothing
 
 _COUNTED = frozenset(
     {
@@ -76,16 +77,20 @@ def write_usage(usage: Usage) -> Fields:
     return {**fields, **own}
 
 
-def estimated(translation: Translation) -> Usage:
-    """What a reply without usage says: the prompt as estimated here."""
-    return Usage(input_tokens=translation.prompt_tokens_estimate, estimated=True)
+def estimated(translation: Translation, characters: int = 0) -> Usage:
+    """What a reply without usage says: the prompt as estimated here, and what was written so far."""
+    return Usage(
+        input_tokens=translation.prompt_tokens_estimate,
+        output_tokens=-(-characters // _CHARACTERS_PER_TOKEN),
+        estimated=True,
+    )
 
 
 def read_stop(fields: Fields, called: bool, translation: Translation) -> Stop:
     """Why the model stopped. `called` tells whether a tool call stands in the answer: some servers say
     `end_turn` with one, or `tool_use` without, and an agent would stop or wait for nothing.
     """
-    word = fields.get("stop_reason") or "end_turn"
+    word, sequence = fields.get("stop_reason") or "end_turn", fields.get("stop_sequence")
     reason = STOP_REASONS.get(word, "unknown")
     if reason == "unknown":
         note(
@@ -93,12 +98,14 @@ def read_stop(fields: Fields, called: bool, translation: Translation) -> Stop:
         )
     if reason == "end" and called:
         reason = "tool_use"
+    elif reason == "end" and sequence:  # llama.cpp names the sequence and says `end_turn` all the same
+        reason = "stop_sequence"
     if reason == "tool_use" and not called:
         reason = "end"
     details = fields.get("stop_details") or {}
     return Stop(
         reason,
-        sequence=fields.get("stop_sequence"),
+        sequence=sequence,
         detail=details.get("explanation"),
         category=details.get("category"),
         raw=word,

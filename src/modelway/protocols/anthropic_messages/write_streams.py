@@ -63,6 +63,7 @@ class MessagesWriter:
         self._summary: int | None = None
         self._refusal: str | None = None
         self._called = False
+        self._characters = 0
 
     def write(self, event: Event) -> bytes:
         handler = _HANDLERS.get(type(event))
@@ -136,6 +137,7 @@ class MessagesWriter:
             return b""
         if self._refusal is not None:
             self._refusal += event.text
+        self._characters += len(event.text)
         return self._delta("text_delta", "text", event.text)
 
     def _reasoning_added(self, event: ReasoningAdded) -> bytes:
@@ -146,6 +148,7 @@ class MessagesWriter:
         if event.summary is not None and self._summary is not None and event.summary != self._summary:
             text = "\n\n" + text
         self._summary = event.summary
+        self._characters += len(text)
         self._thinking.add(ReasoningAdded(0, event.text, event.summary))
         return self._delta("thinking_delta", "thinking", text)
 
@@ -159,6 +162,7 @@ class MessagesWriter:
     def _arguments(self, text: str) -> bytes:
         if isinstance(self._open, ToolCall) and self._open.freeform:
             text = text_of(text)[1:-1]
+        self._characters += len(text)
         return self._delta("input_json_delta", "partial_json", text)
 
     def _citation_added(self, event: CitationAdded) -> bytes:
@@ -188,7 +192,7 @@ class MessagesWriter:
         closed = self._part_ended(PartEnded(0))
         if self._blocks == 0:
             closed += self._begin(dict(EMPTY_TEXT)) + self._stop()
-        usage = write_usage(event.usage or self._usage or estimated(self._translation))
+        usage = write_usage(event.usage or self._usage or estimated(self._translation, self._characters))
         delta = write_stop(event.stop, self._refusal)
         return (
             closed

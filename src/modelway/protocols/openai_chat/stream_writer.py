@@ -30,7 +30,7 @@ from modelway.conversation.translation import Translation
 from modelway.protocols.openai_chat.reasoning import write_detail
 from modelway.protocols.openai_chat.replies import annotation, reply_id
 from modelway.protocols.openai_chat.stops import DECLINED, written_stop
-from modelway.protocols.openai_chat.usage import write_usage
+from modelway.protocols.openai_chat.usage import estimated, write_usage
 from modelway.protocols.sse import COMMENT_HEARTBEAT, frame, one_line
 
 Json = dict[str, Any]
@@ -59,6 +59,7 @@ class ChatWriter:
         self._details = 0
         self._refused = False
         self._content_chars = self._part_chars = 0
+        self._characters = 0  # of everything said, for a provider that counts nothing
         self._annotations: list[tuple[Any, int, int]] = []
         self._open: Any = None
 
@@ -122,6 +123,7 @@ class ChatWriter:
         return {"tool_calls": [head | call.ext.get("chat", {})]}
 
     def _on_text(self, event: TextAdded) -> bytes:
+        self._characters += len(event.text)
         if isinstance(self._open, Refusal):
             self._refused = True
             return self._chunk({"refusal": event.text})
@@ -131,6 +133,7 @@ class ChatWriter:
     def _on_reasoning(self, event: ReasoningAdded) -> bytes:
         gathered = self._parts[event.index]
         text = event.text
+        self._characters += len(text)
         if event.summary:  # a further summary part begins on a line of its own
             before = gathered.part(0)
             if isinstance(before, Reasoning) and len(before.summaries) == event.summary:
@@ -144,6 +147,7 @@ class ChatWriter:
 
     def _on_arguments(self, event: ArgumentsAdded) -> bytes:
         self._argued = True
+        self._characters += len(event.text)
         return self._chunk(self._argument_delta(event.text))
 
     def _argument_delta(self, text: str) -> Json:
@@ -204,9 +208,13 @@ class ChatWriter:
             finish["stop_reason"] = event.stop.sequence
         written += self._chunk(delta, finish)
         if self._include_usage:
-            usage = _encode(write_usage(event.usage or self._usage))
-            written += frame("", self._begin() + b'"choices":[],"usage":' + usage + b"}")
+            written += self._usage_chunk(event.usage or self._usage)
         return written + DONE
+
+    def _usage_chunk(self, usage: Usage | None) -> bytes:
+        usage = usage or estimated(self._translation.prompt_tokens_estimate, self._characters)
+        told = _encode(write_usage(usage))
+        return frame("", self._begin() + b'"choices":[],"usage":' + told + b"}")
 
     def _on_failed(self, event: Failed) -> bytes:
         return error_frame(event.error, self._translation.request_id)

@@ -7,6 +7,7 @@ from typing import Any
 from modelway.conversation.reply import Usage
 
 Json = dict[str, Any]
+_CHARACTERS_PER_TOKEN = 4  # of an answer whose provider counted nothing
 
 
 def read_usage(usage: Json) -> Usage:
@@ -27,6 +28,15 @@ def read_usage(usage: Json) -> Usage:
         audio_input_tokens=_maybe(details, "audio_tokens"),
         audio_output_tokens=_maybe(answered, "audio_tokens"),
         ext={"chat": answered} if "accepted_prediction_tokens" in answered else {},
+    )
+
+
+def estimated(prompt_tokens: int, characters: int) -> Usage:
+    """What a stream says whose provider counted nothing: the prompt as estimated, and what was written."""
+    return Usage(
+        input_tokens=prompt_tokens,
+        output_tokens=-(-characters // _CHARACTERS_PER_TOKEN),
+        estimated=True,
     )
 
 

@@ -110,9 +110,17 @@ def tier_of(answered: str | None, asked: str) -> str:
     return answered if answered in _TIERS else "default"
 
 
+FAILED_CODES: dict[str, str] = {
+    "rate_limit_error": "rate_limit_exceeded",
+    "overloaded_error": "server_error",
+}
+
+
 def error_object(error: CallError) -> Wire:
-    """What stands in a failed response's `error`; a rate limit has OpenAI's own name."""
-    code = "rate_limit_exceeded" if error.type == "rate_limit_error" else error.code
+    """What stands in a failed response's `error`; a rate limit and an overload have OpenAI's own names:
+    Codex gives up at `server_is_overloaded` and tries again at `server_error`.
+    """
+    code = FAILED_CODES.get(error.type, error.code)
     return {"code": code, "message": error.message, "param": error.param, "type": error.type}
 
 
