@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev serve test check format bench soak reliability docs lock debian-packages client-programs clean
+.PHONY: help setup setup-dev serve test check snapshots format bench soak reliability docs lock debian-packages client-programs clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -28,6 +28,9 @@ check: setup-dev ## lint, format, types, floors and sizes
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py tests/test_size.py tests/test_packaging.py
 	$(BIN)/python -m scripts.docs --check
+
+snapshots: setup-dev ## write tests/golden/snapshots anew; read the diff before it is committed
+	$(BIN)/python -m tests.golden.taking
 
 format: setup-dev ## put the code into the one format
 	$(BIN)/ruff check --fix .

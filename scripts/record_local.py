@@ -53,6 +53,8 @@ SCHEMA: Json = {
 TURN_NONE: list[Json] = [{"role": "user", "content": [{"type": "no_such_part"}]}]
 
 # What each protocol asks, by case. Responses has no stop sequences; llama.cpp's Messages has no schema.
+# llama.cpp's Responses endpoint takes `text.format` and does not enforce it, and calls an answer that its
+# limit cut `completed`: the recordings show both.
 ASKED: dict[str, dict[str, Json]] = {
     "chat": {
         "text": {"messages": CAPITAL, "max_tokens": 24},

@@ -314,15 +314,15 @@ def test_B03_what_a_slow_thinker_has_said_by_the_first_heartbeat_goes_out(
     crossing: Gateway, upstream: ScriptedUpstream, client: str
 ) -> None:
     """A role, a `response.created`: no words yet, but the client learns the answer's id."""
-    for protocol, path in PATHS.items():
+    # A Chat client learns the id with the first words: its role is told in one chunk with them.
+    told = {name: path for name, path in PATHS.items() if client != "chat" or name == "chat"}
+    for protocol, path in told.items():
         first, *rest = frames(recording(f"whole/{protocol}_text.sse"))
         held = Scripted((Send(first), Hold(), *map(Send, rest)), headers=EVENT_STREAM)
         upstream.answers(path, held)
         with stream(crossing, PATHS[client], ask(client, protocol)) as answer:
-            frame = answer.frame()
-            while frame.startswith((b":", b"event: ping")):
-                frame = answer.frame()
-            assert b'"id"' in frame, (protocol, frame)
+            said = [frame for frame in answer.frames(4) if not frame.startswith((b":", b"event: ping"))]
+            assert any(b'"id"' in frame for frame in said), (protocol, said)
             upstream.resume()
             assert answer.rest().endswith(b"\n\n")
         upstream.reset()

@@ -21,7 +21,7 @@ TURNS = [
 ITEMS = [TURNS[0], SAID | {"content": [{"type": "output_text", "text": "Hello, Ada."}]}, TURNS[2]]
 PARTS = [
     {"type": "text", "text": "Write two lines about "},
-    {"type": "text", "text": "the sea \u2014 \u6d77."},
+    {"type": "text", "text": "the sea, \u6d77."},
 ]
 INPUTS = [part | {"type": "input_text"} for part in PARTS]
 COUNT = {"role": "user", "content": "Count from one to five."}

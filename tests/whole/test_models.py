@@ -77,3 +77,14 @@ def test_the_metrics_are_what_prometheus_reads(gateway: Gateway) -> None:
     assert answer.headers["content-type"].startswith("text/plain"), answer.headers
     names = {line.split(" ")[2] for line in answer.body.decode().splitlines() if line.startswith("# TYPE ")}
     assert any(name.startswith("modelway_") for name in names), names
+
+
+def test_a_key_for_some_models_sees_only_those(gateway: Gateway) -> None:
+    key = gateway.manage("keys", "create", "--name", "narrow", "--models", "chat-model").strip()
+    narrow = {"authorization": f"Bearer {key}"}
+
+    listed = call(gateway, "/v1/models", headers=narrow)
+    other = call(gateway, "/v1/models/messages-model", headers=narrow)
+
+    assert [row["id"] for row in listed.json()["data"]] == ["chat-model"]
+    assert_is_the_envelope(other, 403, "permission_error", "permission_denied")

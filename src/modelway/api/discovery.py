@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from modelway.api.edge import AsgiClient, Receive, Scope
-from modelway.api.endpoint import Endpoint, no_body
+from modelway.api.endpoint import KEY, Endpoint, no_body
 from modelway.calls.admit import authenticate
 from modelway.calls.call import Services
 from modelway.observe import PUBLISH_EVERY_S
@@ -24,7 +24,7 @@ class Discovery(Endpoint):
 
     async def respond(self, scope: Scope, receive: Receive, client: AsgiClient, request_id: str) -> None:
         if self._guarded:
-            await authenticate(self.call(scope, no_body, request_id), self._services)
+            scope[KEY] = await authenticate(self.call(scope, no_body, request_id), self._services)
         await self._answer(scope, client)
 
 

@@ -11,6 +11,9 @@ from modelway.calls.call import Call, Services
 from modelway.conversation.errors import CallError
 from modelway.protocols.interface import WireProtocol
 
+# Where a guarded path's scope holds the key that opened it.
+KEY = "modelway.key"
+
 
 class Endpoint(ABC):
     """One path, from the ASGI scope to its answer: whatever fails inside is told in the one envelope."""

@@ -7,8 +7,10 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from modelway.accounts.keys import Key, allows, may_use
 from modelway.api.discovery import Answer
 from modelway.api.edge import AsgiClient, Scope
+from modelway.api.endpoint import KEY
 from modelway.calls.call import Services
 from modelway.calls.check import card_of, violation_object
 from modelway.catalog.capabilities import PATHS, Path
@@ -36,7 +38,8 @@ def model_list(services: Services) -> Answer:
         if "accepts" in query:
             await client.answer(200, accepting(services, query["accepts"].encode(), path_of(query)))
             return
-        entries = [entry(services, name, model) for name, model in _named(services)]
+        key: Key = scope[KEY]
+        entries = [entry(services, name, model) for name, model in _named(services) if allows(key, model.id)]
         page, more = _page(entries, query)
         await client.answer(200, models_object(page, has_more=more))
 
@@ -53,6 +56,7 @@ def one_model(services: Services, prefix: str) -> Answer:
             await client.answer(200, form_object(services, name, path))
             return
         model = services.registry.find(name)
+        may_use(scope[KEY], model.id, round(services.now() * 1000))
         await client.answer(200, entry(services, name, model, path=path))
 
     return answer

@@ -11,7 +11,6 @@ from anthropic import Anthropic, APIStatusError
 from anthropic.types import Message
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
 
 from modelway.conversation.errors import CallError
 from modelway.conversation.events import (
@@ -143,7 +142,7 @@ def test_T189_without_usage_the_prompt_is_estimated() -> None:
 
 
 def test_T189_without_usage_what_was_written_is_estimated_at_four_characters_a_token() -> None:
-    events = list(unfold(structs.replace(answer(Text(text="x" * 399)), usage=None)))
+    events = list(unfold(answer(Text(text="x" * 399))))
     usage = heard(write(events, to_chat(prompt_tokens_estimate=42))).usage
 
     assert (usage.input_tokens, usage.output_tokens) == (42, 100)

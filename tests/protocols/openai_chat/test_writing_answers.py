@@ -263,9 +263,8 @@ def test_T126_a_freeform_call_is_a_custom_call() -> None:
 
 
 def test_T189_a_stream_whose_provider_counted_nothing_ends_with_an_estimate() -> None:
-    shared = translation(
-        asked=read(stream=True, stream_options={"include_usage": True}), prompt_tokens_estimate=9
-    )
+    shared = translation(asked=read(stream=True, stream_options={"include_usage": True}))
+    shared.prompt_tokens_estimate = 9
     reply = structs.replace(answer(Text(text="x" * 399)), usage=None)
     usage = chunks(reply, shared)[-1]["usage"]
 
