@@ -234,9 +234,7 @@ def _head(gateway: Gateway, *lines: str, path: str = CHAT, method: str = "POST")
     return ("\r\n".join([*usual, *lines]) + "\r\n\r\n").encode("latin-1")
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1", "/v1/nothing", "/v1/chat", "/v2/messages", "/v1/messages/nothing"]
-)
+@pytest.mark.parametrize("path", ["/v1", "/v1/nothing", "/v1/chat", "/v2/messages", "/v1/messages/nothing"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unknown_path_is_a_404_in_the_envelope(gateway: Gateway, path: str, method: str) -> None:
     answer = call(gateway, path, {} if method == "POST" else None, method=method)

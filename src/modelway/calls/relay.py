@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec import structs
+
 from modelway.accounts.money import format_usd
 from modelway.calls import vault
 from modelway.calls.attempt import Answer, go_on
@@ -57,17 +59,19 @@ def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
 
 
 async def _relay_whole(answer: Answer, meter: Meter, client: Client) -> None:
-    body = answer.body
-    if answer.reply is not None:
-        meter.usage = answer.reply.usage
-        body = meter.call.protocol.write_reply(answer.reply, answer.translation)
+    body, reply = answer.body, answer.reply
+    if reply is not None:
+        if reply.usage is None:
+            reply = structs.replace(reply, usage=estimated_usage(answer, meter.request))
+        meter.usage = reply.usage
+        body = meter.call.protocol.write_reply(reply, answer.translation)
         if vault.serves(answer.translation):
-            await vault.remember(answer.reply.parts, answer.translation, meter)
+            await vault.remember(reply.parts, answer.translation, meter)
     elif answer.watch is not None:
         meter.usage = answer.watch.usage
     headers = [JSON, (b"content-length", str(len(body)).encode()), *_headers(answer)]
-    if meter.usage is None:
-        meter.usage = estimated_usage(answer, meter.request)
+    meter.usage = meter.usage or estimated_usage(answer, meter.request)
+    if meter.usage.estimated:
         headers.append((b"x-modelway-usage", b"estimated"))
     if (cost := meter.cost(meter.usage)) is not None:
         headers.append((b"x-modelway-cost-usd", format_usd(cost).encode()))

@@ -78,6 +78,7 @@ def test_T295_B06_a_truncated_stream_ends_with_response_failed(name: str) -> Non
     last = frames[-1]
     assert last["type"] == "response.failed"
     assert last["response"]["id"] == frames[0]["response"]["id"]
+    assert last["response"]["created_at"] == frames[0]["response"]["created_at"] > 0
     assert last["sequence_number"] == frames[-2]["sequence_number"] + 1
     assert last["response"]["error"]["code"] == "upstream_truncated"
 

@@ -29,6 +29,7 @@ _STRIPPED = re.compile(rb"(?:\A|(?<=[\r\n]))(?:id|retry):[^\r\n]*(?:\r\n|\n|\r)"
 _BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _DATA = re.compile(rb"(?:\A|(?<=[\r\n]))data: ?([^\r\n]*)")
 _ID = re.compile(rb'"id"\s*:\s*"([^"\\]{1,200})"')
+_CREATED = re.compile(rb'"created_at"\s*:\s*(\d{1,12})')
 _NUMBER = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
 # An estimate for a client that leaves early: vendors send about one token per delta.
 _DELTA = b'.delta"'
@@ -137,10 +138,11 @@ class StreamWatch:
 
     def _failure(self, error: CallError, request_id: str) -> bytes:
         id, number = _ID.search(self._first), _NUMBER.findall(self._last)
+        created = _CREATED.search(self._first)
         response: Wire = {
             "id": id[1].decode("utf-8", "replace") if id else "resp_unknown",
             "object": "response",
-            "created_at": 0,
+            "created_at": int(created[1]) if created else 0,
             "status": "failed",
             "error": error_object(error),
             "incomplete_details": None,
