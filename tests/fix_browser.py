@@ -28,7 +28,9 @@ INSTALL_S = 300  # three packages from a registry; seconds where it is near
 WAIT_MS = 60_000  # the local model takes its time on a loaded machine
 
 
-@pytest.fixture(scope="session")
+# For one file at a time: playwright keeps an event loop running in its thread, and no other test of the
+# same process could run one of its own meanwhile.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not there; `make test` as root installs Debian's chromium")

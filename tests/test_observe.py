@@ -113,9 +113,21 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_end(monkeypatch: pytest.Mo
         assert read_all(reader)
 
 
+@contextmanager
+def only_ours() -> Iterator[None]:
+    """Keeps the lone surrogate out of pytest's own capture, which pytest-xdist could not send on."""
+    root = logging.getLogger()
+    kept = root.handlers
+    root.handlers = [each for each in kept if type(each).__module__.startswith("modelway")]
+    try:
+        yield
+    finally:
+        root.handlers = kept
+
+
 def test_what_libraries_say_becomes_lines_of_the_log() -> None:
     with log_file() as (log, path):
-        with forwarded(log):
+        with forwarded(log), only_ours():
             logging.getLogger("modelway.store.writer").warning("a group of %d changes failed", 3)
             logging.getLogger("modelway.store.writer").info("shown at this level")
             logging.getLogger("modelway.store.writer").debug("not shown at this level")
