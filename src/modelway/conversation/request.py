@@ -73,7 +73,7 @@ class Sampling(Struct, frozen=True):
 
 
 class ReasoningSpec(Struct, frozen=True):
-    """How much the model should think: protocols.md's B.2 tables map it per model.
+    """How much the model should think; each protocol maps it per model.
 
     `mode`: off, adaptive (the model decides), budget (`budget_tokens`), between_tools; None = not said.
     `summary`: none (omitted), auto, concise, detailed; None = not said.
