@@ -52,6 +52,19 @@ def test_a_request_that_is_right_passes_as_the_same_object() -> None:
     assert found.warnings == ()
 
 
+@pytest.mark.parametrize("number", [b"1e400", b"123456789012345678901234567890", b"-0", b"1.0"])
+def test_a_number_in_a_tools_input_is_no_reason_to_fail(number: bytes) -> None:
+    turns = (
+        b'[{"role":"user","content":"Hi"},'
+        b'{"role":"assistant","content":[{"type":"tool_use","id":"t1","name":"f","input":{"n":%b}}]},'
+        b'{"role":"user","content":[{"type":"tool_result","tool_use_id":"t1","content":"ok"}]}]' % number
+    )
+    body = b'{"model":"claude-opus-4-8","max_tokens":100,"messages":%b}' % turns
+    request = MESSAGES.parse(body, {})
+
+    assert checked(request, model_of("claude-opus-4-8"), call_of(MESSAGES, {}), CATALOG).request is request
+
+
 def test_sampling_that_a_model_does_not_take_is_left_out_with_a_warning() -> None:
     sent, warnings = check(CHAT, {"model": "claude-opus-4-8", "messages": SAID, "temperature": 0.5})
 
