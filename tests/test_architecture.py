@@ -66,7 +66,12 @@ BESIDE = {
     "observe": {"users": {n for n, h in FLOORS.items() if h <= FLOORS["calls"]}, "uses": PURE},
     # A part of `cli`: processes, and nothing of what they do.
     "workers": {"users": {"cli"}, "uses": set()},
-    "config": {"users": {"app", "cli"}, "uses": {n for n, h in FLOORS.items() if h > FLOORS["calls"]}},
+    # A part of `app`: what the configuration makes of providers, models and cards.
+    "supply": {"users": {"app", "cli"}, "uses": {n for n, h in FLOORS.items() if h > FLOORS["calls"]}},
+    "config": {
+        "users": {"app", "cli", "supply"},
+        "uses": {n for n, h in FLOORS.items() if h > FLOORS["calls"]},
+    },
 }
 ENTRY = {"__init__", "__main__"}  # the version, and `python -m modelway`
 

@@ -10,18 +10,15 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
-import yaml
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from modelway.accounts.ids import RANDOM_BYTES, sortable_id
-from modelway.accounts.money import Price, parse_usd
 from modelway.api import discovery, models, openapi, stored
 from modelway.api.edge import BodyLimits
 from modelway.api.inference import Inference, Serve
@@ -36,18 +33,7 @@ from modelway.calls.once import once
 from modelway.calls.predict import serve_predict
 from modelway.calls.responses import serve_response
 from modelway.calls.serve import serve
-from modelway.catalog.cards import Card, Catalog, Rates
-from modelway.config import (
-    USUAL_VARIABLES,
-    Config,
-    ConfigError,
-    ModelConfig,
-    PriceConfig,
-    ProviderConfig,
-    TargetConfig,
-    resolve_key,
-)
-from modelway.conversation.capabilities import ANY_MODEL, Capabilities
+from modelway.config import Config
 from modelway.engine.process import Engine
 from modelway.engine.settings import EngineSettings, default_threads
 from modelway.engine.weights import find_or_fetch
@@ -55,15 +41,14 @@ from modelway.observe import Log, Metrics, forwarded
 from modelway.protocols.anthropic_messages import MESSAGES
 from modelway.protocols.openai_chat import CHAT
 from modelway.protocols.openai_responses import RESPONSES
-from modelway.providers.registry import KINDS, Model, Provider, Registry, Target
 from modelway.providers.upstream import UpstreamClient
 from modelway.store.database import Database
 from modelway.store.keyring import KeyRing
 from modelway.store.responses import Sweeper
 from modelway.store.usage import UsageLog
+from modelway.supply import LOCAL_MODEL, catalog_of, price_of, registry_of
 from modelway.web.entry import METHODS, PATHS, Pages
 
-LOCAL_MODEL = "local/smollm2"
 # Connections waiting to be accepted; Linux's own ceiling (somaxconn) is 4096.
 BACKLOG = 1024
 # Above the calls it carries, so that /readyz and refusals are still answered.
@@ -100,146 +85,6 @@ def database_url(config: Config, data_dir: Path) -> str:
     if config.database.startswith("postgres://"):
         return "postgresql" + config.database.removeprefix("postgres")
     return config.database
-
-
-def catalog_of(config: Config) -> Catalog:
-    """Our cards, with the installation's own over them and the local model's real context."""
-    overlay: list[dict[str, object]] = []
-    if config.cards is not None:
-        for path in sorted(Path(config.cards).expanduser().glob("*.yaml")):
-            try:
-                raw = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-                raise ConfigError(f"{path}: cannot be read as a card: {error}") from None
-            if not isinstance(raw, dict):
-                raise ConfigError(f"{path}: holds {type(raw).__name__}; a card is `name: value` lines")
-            overlay.append(raw)
-    if config.engine.model_path is None:
-        window = config.engine.context_tokens
-        overlay.append({"id": LOCAL_MODEL, "context_window_tokens": window, "max_output_tokens": window})
-    return Catalog.shipped(overlay)
-
-
-def registry_of(config: Config, catalog: Catalog, environ: Mapping[str, str]) -> Registry:
-    """Providers and models as the configuration has them, plus the local model and what needs no writing:
-    a provider whose usual environment variable is set, and the cards of a provider without models.
-    """
-    providers = {
-        row.name: _provider(row, environ) for row in (*config.providers, *_from_environment(config, environ))
-    }
-    if config.engine.start != "never":
-        providers.setdefault("local", Provider("local", KINDS["local"], "chat", ""))
-    models = [_model(row, providers, catalog) for row in config.models]
-    named = {target.provider.name for model in models for target in (*model.targets, *model.fallback)}
-    for provider in providers.values():
-        if provider.is_local:
-            models.append(_local_model(provider, catalog))
-        elif provider.name not in named:
-            models.extend(_models_of(provider, catalog))
-    return Registry(providers, tuple(models))
-
-
-def _from_environment(config: Config, environ: Mapping[str, str]) -> list[ProviderConfig]:
-    """Providers that nobody wrote down, whose usual variable is set."""
-    taken = {row.name for row in config.providers} | {row.kind for row in config.providers}
-    rows = {
-        "openai": ProviderConfig(name="openai", kind="openai", api_key=f"env:{USUAL_VARIABLES['openai']}"),
-        "anthropic": ProviderConfig(
-            name="anthropic", kind="anthropic", api_key=f"env:{USUAL_VARIABLES['anthropic']}"
-        ),
-    }
-    return [row for name, row in rows.items() if environ.get(USUAL_VARIABLES[name]) and name not in taken]
-
-
-def _provider(row: ProviderConfig, environ: Mapping[str, str]) -> Provider:
-    kind = KINDS[row.kind]
-    base_url = row.base_url or kind.base_url
-    if base_url is None and kind.name != "local":
-        raise ConfigError(
-            f"provider {row.name!r}: kind {kind.name} needs a base_url such as http://127.0.0.1:9001/v1"
-        )
-    return Provider(row.name, kind, row.protocol or kind.protocol, base_url or "", resolve_key(row, environ))
-
-
-def _model(row: ModelConfig, providers: Mapping[str, Provider], catalog: Catalog) -> Model:
-    card = catalog.find(row.id)
-    return Model(
-        id=row.id,
-        targets=tuple(_target(target, row.id, providers, catalog) for target in row.targets),
-        fallback=tuple(_target(target, row.id, providers, catalog) for target in row.fallback),
-        aliases=row.aliases,
-        price=_price(row.price) if row.price else _card_price(card),
-    )
-
-
-def _target(row: TargetConfig, model_id: str, providers: Mapping[str, Provider], catalog: Catalog) -> Target:
-    name = row.model or model_id
-    card = catalog.find(name) or catalog.find(model_id)
-    provider = providers[row.provider]
-    return Target(provider, name, row.weight, _capabilities(card, provider))
-
-
-def _capabilities(card: Card | None, provider: Provider) -> Capabilities:
-    """The card's word on the model, if its vendor's own dialect is spoken; else only what the dialect has."""
-    return card.capabilities if card is not None else ANY_MODEL
-
-
-def _local_model(provider: Provider, catalog: Catalog) -> Model:
-    card = catalog.find(LOCAL_MODEL)
-    target = Target(provider, LOCAL_MODEL, 1, _capabilities(card, provider))
-    return Model(LOCAL_MODEL, (target,), aliases=("smollm2",), price=Price(0, 0))
-
-
-def _models_of(provider: Provider, catalog: Catalog) -> list[Model]:
-    """The cards of a provider's own vendor, named `provider/model` with the bare name as alias."""
-    models = []
-    for card in catalog.all():
-        vendor, _, bare = card.id.partition("/")
-        if vendor == provider.kind.name:
-            target = Target(provider, bare, 1, _capabilities(card, provider))
-            aliases = (bare, *card.aliases) if provider.name == vendor else ()
-            models.append(
-                Model(f"{provider.name}/{bare}", (target,), aliases=aliases, price=_card_price(card))
-            )
-    return models
-
-
-def _price(row: PriceConfig) -> Price:
-    def nano(usd: float | str | None) -> int | None:
-        return None if usd is None else _nano(usd)
-
-    return Price(
-        _nano(row.input),
-        _nano(row.output),
-        nano(row.cache_read),
-        nano(row.cache_write),
-        nano(row.cache_write_1h),
-    )
-
-
-def _nano(usd: float | str) -> int:
-    """Exactly the digits that were written: a float's shortest spelling is what stood in the file."""
-    return parse_usd(format(Decimal(str(usd)), "f"))
-
-
-def _card_price(card: Card | None) -> Price | None:
-    if card is None or card.prices is None:
-        return None
-    tiers = tuple((tier.above_prompt_tokens, _rates(tier)) for tier in card.prices.tiers)
-    return replace(_rates(card.prices), tiers=tiers)
-
-
-def _rates(rates: Rates) -> Price:
-    def nano(usd: str | None) -> int | None:
-        return None if usd is None else parse_usd(usd)
-
-    return Price(
-        parse_usd(rates.input),
-        parse_usd(rates.output),
-        nano(rates.cache_read),
-        nano(rates.cache_write_5m),
-        nano(rates.cache_write_1h),
-    )
 
 
 def engine_of(config: Config, data_dir: Path, log: Log) -> Engine | None:
@@ -361,7 +206,7 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
         stack.push_async_callback(database.close)
         await stack.enter_async_context(Sweeper(database, lambda: time.time_ns() // 1_000_000))
         usage_log = UsageLog(database)
-        usage_log.fallback_price = _price(config.unknown_price) if config.unknown_price else None
+        usage_log.fallback_price = price_of(config.unknown_price) if config.unknown_price else None
         stack.push_async_callback(usage_log.close)
         keys = await stack.enter_async_context(KeyRing(database, installation.secret))
         upstreams = await stack.enter_async_context(
@@ -376,16 +221,14 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
         if engine is not None:
             stack.push_async_callback(engine.stop)
             await engine.start()
-        catalog = catalog_of(config)
         services = Services(
-            registry=registry_of(config, catalog, environ),
+            registry=registry_of(config, catalog_of(config), environ),
             keys=keys,
             upstreams=upstreams,
             database=database,
             usage_log=usage_log,
             metrics=Metrics(installation.metrics_file),
             log=log,
-            catalog=catalog,
             protocols={"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES},
             engine=engine,
             mint=mint,

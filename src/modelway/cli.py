@@ -21,7 +21,7 @@ import typer
 from modelway import __version__
 from modelway.accounts.keys import Key, Resets
 from modelway.accounts.money import format_usd, parse_usd
-from modelway.app import Installation, catalog_of, database_url, registry_of, run_worker
+from modelway.app import Installation, database_url, run_worker
 from modelway.catalog.cards import CardError
 from modelway.catalog.checks import problems
 from modelway.config import Config, ConfigError, environment, load, unknown_variables
@@ -39,6 +39,7 @@ from modelway.store.migrate import upgrade
 from modelway.store.people import Account, Billing
 from modelway.store.secret import check_secret, secret_from_file, secret_from_text
 from modelway.store.urls import StoreError
+from modelway.supply import catalog_of, registry_of
 from modelway.workers import leave_with_the_supervisor, supervise
 
 T = TypeVar("T")

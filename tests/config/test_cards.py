@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelway.app import catalog_of
 from modelway.config import Config, ConfigError
+from modelway.supply import catalog_of
 
 
 def folder_with(tmp_path: Path, text: str) -> Config:

@@ -64,7 +64,8 @@ def one_model(services: Services, prefix: str) -> Answer:
 
 def form_object(services: Services, name: str, path: Path) -> dict[str, Any]:
     """The JSON Schema of a request to this model, the same as a flat list, and a first request."""
-    card = card_of(services.registry.find(name), services.catalog)
+    registry = services.registry
+    card = card_of(registry.find(name), registry.catalog)
     return {
         "object": "form_schema",
         "model": name,
@@ -85,10 +86,10 @@ def entry(services: Services, name: str, model: Model, *, path: Path | None = No
 
 def accepting(services: Services, body: bytes, path: Path) -> dict[str, Any]:
     """The models that take exactly `body`, and for each of the others the first thing they refuse."""
-    asked = decoded_object(body, "accepts")
+    asked, registry = decoded_object(body, "accepts"), services.registry
     takers, others = [], []
-    for model in services.registry.models:
-        card = card_of(model, services.catalog)
+    for model in registry.models:
+        card = card_of(model, registry.catalog)
         body_for_it = {**asked, "model": model.id}
         if accepts(card, path, body_for_it):
             takers.append(entry(services, model.id, model))

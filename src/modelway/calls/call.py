@@ -87,7 +87,7 @@ class Timeouts:
 
 @dataclass(slots=True)
 class Services:
-    """What every call shares. Built once in `app`; `registry` is swapped whole on a change."""
+    """What every call shares. Built once in `app`; `registry` is replaced whole on a change."""
 
     registry: Registry
     keys: KeyRing
@@ -96,7 +96,6 @@ class Services:
     usage_log: UsageLog
     metrics: Metrics
     log: Log
-    catalog: Catalog
     protocols: Mapping[ProtocolName, WireProtocol]
     engine: Engine | None
     mint: Callable[[str], str]
@@ -113,3 +112,8 @@ class Services:
     streams: set[Callable[[CallError], None]] = field(default_factory=set)  # how to end each background run
     background: set[asyncio.Task[None]] = field(default_factory=set)  # runs without a client
     told_idle: Callable[[], None] = lambda: None  # called when a live call ends while draining
+
+    @property
+    def catalog(self) -> Catalog:
+        """The cards of this moment; who needs models as well takes `registry` once and its `catalog`."""
+        return self.registry.catalog

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from modelway.accounts.money import Price
 from modelway.catalog import names
+from modelway.catalog.cards import Catalog
 from modelway.conversation.capabilities import ANY_MODEL, Capabilities
 from modelway.conversation.errors import CallError
 from modelway.conversation.parts import Vendor
@@ -116,11 +117,16 @@ class Model:
 
 
 class Registry:
-    """All providers and models of an installation, swapped whole when the configuration changes."""
+    """All providers and models of an installation and the cards they are known by: one value, replaced
+    whole when any of them changes.
+    """
 
-    def __init__(self, providers: Mapping[str, Provider], models: tuple[Model, ...]) -> None:
+    def __init__(
+        self, providers: Mapping[str, Provider], models: tuple[Model, ...], catalog: Catalog
+    ) -> None:
         self.providers = dict(providers)
         self.models = models
+        self.catalog = catalog
         self._by_name: dict[str, Model] = {}
         for model in models:
             for name in (model.id, *model.aliases):
