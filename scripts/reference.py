@@ -9,6 +9,8 @@ from typing import Any, get_args
 
 import msgspec
 
+from modelway.accounts.roles import ROLES, RULES
+from modelway.api.managed import ROWS as MANAGED
 from modelway.config import (
     Config,
     EngineConfig,
@@ -218,4 +220,49 @@ def _fate(loss: Loss | None) -> str:
     return f"{FATES[loss.fate]}{code}: {loss.why}" if loss.why else FATES[loss.fate] + code
 
 
-PAGES = {"settings.md": settings, "errors.md": errors, "metrics.md": metrics, "translation.md": translation}
+def management() -> str:
+    """Every management path, and who may use it."""
+    parts = [
+        "# Management",
+        WRITTEN_BY,
+        "Keys, budgets, members and money over HTTP. These paths take a **management key**, which calls no "
+        "model and may do what the role of the member it belongs to allows: "
+        "`modelway keys create --name admin --management` prints one for the owner of the installation. "
+        "An API key reads about itself and its account and changes nothing. What is not in these tables "
+        "nobody may.",
+        "Lists come in pages: `data`, `has_more`, and `next_cursor`, which is given back as `cursor`. "
+        "`format=csv` or `Accept: text/csv` brings them as CSV, the next cursor in `x-next-cursor`. Amounts "
+        "are decimal strings in USD, times RFC 3339; a body may give an amount as a number and a time as "
+        "seconds since 1970 too. A field that is not known is refused. `account=` (in a query or body) means "
+        "another account and is for the installation's owner; to others, ids of another account are 404.",
+    ]
+    for group in dict.fromkeys(row.group for row in MANAGED):
+        rows = [
+            (f"`{row.method} {row.path}`", f"{row.summary}. {row.says}".strip(), f"`{row.action}`")
+            for row in MANAGED
+            if row.group == group
+        ]
+        parts += [f"## {group}", table(("path", "does", "takes"), rows)]
+    yes = {True: "yes", False: ""}
+    rights = [
+        (
+            f"`{action}`",
+            rule.says,
+            yes[rule.api_keys],
+            *(yes[role in rule.roles] for role in ROLES),
+            yes[rule.installation],
+        )
+        for action, rule in RULES.items()
+    ]
+    heads = ("right", "to", "any API key", *ROLES, "only in the installation's own account")
+    parts += ["## Who may do what", table(heads, rights)]
+    return "\n\n".join(parts)
+
+
+PAGES = {
+    "settings.md": settings,
+    "errors.md": errors,
+    "metrics.md": metrics,
+    "translation.md": translation,
+    "management.md": management,
+}

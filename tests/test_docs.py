@@ -24,7 +24,7 @@ def test_every_kind_of_error_has_a_cause_and_a_remedy() -> None:
 
 
 def test_every_route_is_documented() -> None:
-    page = (REFERENCE / "http.md").read_text()
+    page = "".join((REFERENCE / name).read_text() for name in ("http.md", "management.md"))
     routes = set(
         re.findall(r'"(/(?:v1/[a-z_/]+|livez|readyz|metrics|openapi\.json))"', _sources("app.py", "api"))
     )

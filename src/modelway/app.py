@@ -19,7 +19,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from modelway.accounts.ids import RANDOM_BYTES, sortable_id
-from modelway.api import discovery, models, openapi, stored
+from modelway.api import discovery, managed, management, models, openapi, stored
 from modelway.api.edge import BodyLimits
 from modelway.api.inference import Inference, Serve
 from modelway.api.routes import Route, Router
@@ -115,6 +115,7 @@ class Gateway:
 
     def __init__(self, installation: Installation, services: Services, database: Database) -> None:
         self.config, self.services, self.database = installation.config, services, database
+        self._secret = installation.secret
         self._idle = asyncio.Event()
         services.told_idle = self._tell_idle
         self.application = Router(self._routes(), services.mint)
@@ -154,6 +155,7 @@ class Gateway:
             ]
         routes.append(Route("POST", "/v1/models", self._looking(look_for_takers, TAKERS_BODY_BYTES_MAX)))
         routes.append(Route("POST", "/v1/validate", self._looking(look_over)))
+        routes += management.routes(managed.ROWS, services, self._secret, self._body_limits)
         return routes + self._descriptions(routes)
 
     def _descriptions(self, routes: list[Route]) -> list[Route]:

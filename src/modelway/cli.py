@@ -261,6 +261,12 @@ def keys_create(
     resets: Annotated[
         str, typer.Option(help="when the limit starts anew: never, daily, weekly, monthly")
     ] = "never",
+    management: Annotated[
+        bool, typer.Option("--management", help="a key for the management paths; it calls no model")
+    ] = False,
+    member: Annotated[
+        str | None, typer.Option(help="whose it is; a management key's default is the account's owner")
+    ] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -273,6 +279,8 @@ def keys_create(
         models=[part.strip() for part in models.split(",")] if models else None,
         limit_nano_usd=parse_usd(limit_usd, "--limit-usd") if limit_usd else None,
         resets=msgspec.convert(resets, Resets),
+        kind="management" if management else "api",
+        member_id=member,
     )
 
     async def work(database: Database, secret: bytes) -> manage_keys.NewKey:

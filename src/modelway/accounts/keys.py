@@ -158,11 +158,16 @@ def parse_addresses(networks: list[str] | None) -> tuple[str, ...] | None:
 
 
 def may_call(key: Key, path: str, address: str | None) -> None:
-    """Return if `key` may be used on `path` from `address`, else raise. An address that is not known is none
-    of those that are listed.
-    """
+    """Return if `key` may call models on `path` from `address`, else raise."""
     if key.kind != "api":
         raise CallError("forbidden", f"the key {key.masked} is a management key; models take an API key")
+    may_reach(key, path, address)
+
+
+def may_reach(key: Key, path: str, address: str | None) -> None:
+    """Return if `key` may be used on `path` from `address`, whatever its kind, else raise. An address that is
+    not known is none of those that are listed.
+    """
     if key.endpoints is not None and not any(
         pattern == path or _matches(pattern, path) for pattern in key.endpoints
     ):

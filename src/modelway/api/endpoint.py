@@ -62,6 +62,8 @@ class Endpoint(ABC):
             read_body=read_body,
             began_s=services.clock(),
             began_at_s=services.now(),
+            path=scope["path"],
+            address=(scope.get("client") or ("",))[0],
         )
 
 

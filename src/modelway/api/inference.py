@@ -44,7 +44,6 @@ class Inference(Endpoint):
             return data
 
         call = self.call(scope, read_body, request_id)
-        call.path, call.address = scope["path"], (scope.get("client") or ("",))[0]
         body = Body(receive, call.headers, self._limits)
         await self._answer(call, self._services, client)
 

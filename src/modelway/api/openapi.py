@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
@@ -12,7 +11,16 @@ import msgspec
 from modelway import __version__
 from modelway.api.discovery import Answer
 from modelway.api.edge import AsgiClient, Scope
-from modelway.api.openapi_objects import Schema, reference, schemas
+from modelway.api.managed import ROWS
+from modelway.api.openapi_managed import components, operation
+from modelway.api.openapi_objects import (
+    EITHER_HEADER,
+    Schema,
+    failures,
+    operation_id,
+    reference,
+    schemas,
+)
 from modelway.api.operations import OPERATIONS, REFUSALS, Operation
 from modelway.calls.call import Services
 from modelway.calls.check import card_of
@@ -20,7 +28,6 @@ from modelway.catalog.capabilities import PATHS, Path
 from modelway.catalog.cards import Card
 from modelway.catalog.forms import form_schema
 from modelway.catalog.samples import request_example
-from modelway.conversation.errors import KINDS
 from modelway.protocols import predict
 
 # A form's schema may be asked for two sets of cards: those configured and those shipped.
@@ -51,15 +58,17 @@ def of_installation(services: Services, listed: frozenset[tuple[str, str]]) -> d
 
 def document(cards: Iterable[Card], listed: frozenset[tuple[str, str]] | None = None) -> dict[str, Any]:
     """The whole description; `listed` None: every operation there is."""
-    known = {(row.method, row.path): row for row in OPERATIONS}
-    rows = list(OPERATIONS)
-    if listed is not None:
-        rows = [row for row in rows if (row.method, _prefix(row.path)) in listed]
-        prefixes = {(row.method, _prefix(row.path)) for row in OPERATIONS}
-        rows += [_plain(*each) for each in sorted(listed - known.keys() - prefixes - REFUSALS)]
+    known = {(row.method, _prefix(row.path)) for row in OPERATIONS}
+    known |= {(row.method, _prefix(row.path)) for row in ROWS}
+    served = known if listed is None else listed
+    plain = [_plain(*each) for each in sorted(served - known - REFUSALS)]
     paths: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        paths.setdefault(row.path, {})[row.method.lower()] = _operation(row)
+    for row in (*OPERATIONS, *plain):
+        if (row.method, _prefix(row.path)) in served:
+            paths.setdefault(row.path, {})[row.method.lower()] = _operation(row)
+    for managed in ROWS:
+        if (managed.method, _prefix(managed.path)) in served:
+            paths.setdefault(managed.path, {})[managed.method.lower()] = operation(managed)
     offered = tuple(cards)
     requests = {REQUESTS[path]: request_schema(offered, path) for path in PATHS}
     requests["AnyRequest"] = {"anyOf": [reference(name) for name in REQUESTS.values()]}
@@ -72,7 +81,7 @@ def document(cards: Iterable[Card], listed: frozenset[tuple[str, str]] | None = 
         },
         "paths": paths,
         "components": {
-            "schemas": requests | _typed_requests() | schemas(),
+            "schemas": requests | _typed_requests() | components(ROWS) | schemas(),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
@@ -180,11 +189,11 @@ def _plain(method: str, path: str) -> Operation:
 
 def _operation(row: Operation) -> dict[str, Any]:
     made: dict[str, Any] = {
-        "operationId": "_".join((row.method.lower(), *re.findall(r"[a-z0-9_]+", row.path))),
+        "operationId": operation_id(row.method, row.path),
         "summary": row.summary,
         "description": row.description,
         "tags": [row.group],
-        "security": [] if row.open else [{"bearer": []}, {"x-api-key": []}],
+        "security": [] if row.open else EITHER_HEADER,
         "responses": {"200": _success(row)},
     }
     if row.parameters:
@@ -197,7 +206,7 @@ def _operation(row: Operation) -> dict[str, Any]:
         content = {"application/json": {"schema": reference(row.request)}}
         made["requestBody"] = {"required": True, "content": content}
     if not row.open:
-        made["responses"] |= _failures(inference=row.group == "Inference")
+        made["responses"] |= failures(inference=row.group == "Inference")
     return made
 
 
@@ -210,20 +219,3 @@ def _success(row: Operation) -> dict[str, Any]:
                 "schema": {"type": "string", "description": "With stream: true, the protocol's own events."}
             }
     return answer
-
-
-# What can go wrong before a provider is asked, and with one.
-_BEFORE = (400, 401, 403, 404, 408, 413, 415, 429, 500, 503)
-_WITH_A_PROVIDER = (502, 504)
-
-
-def _failures(*, inference: bool) -> dict[str, Any]:
-    statuses = (*_BEFORE, *_WITH_A_PROVIDER) if inference else _BEFORE
-    content = {"application/json": {"schema": reference("Error")}}
-    return {
-        str(status): {
-            "description": ", ".join(sorted({kind.code for kind in KINDS.values() if kind.status == status})),
-            "content": content,
-        }
-        for status in statuses
-    }

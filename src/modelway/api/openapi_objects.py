@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from modelway.conversation.errors import KINDS
 
 Schema = dict[str, Any]
+EITHER_HEADER: list[dict[str, list[str]]] = [{"bearer": []}, {"x-api-key": []}]
+# What can go wrong before a provider is asked, and with one.
+_BEFORE = (400, 401, 403, 404, 408, 413, 415, 429, 500, 503)
+_WITH_A_PROVIDER = (502, 504)
 
 # Type and description of a field. "?" before a type: it may be null; "[]": an array; "$": another object.
 Row = tuple[str, str]
@@ -123,6 +128,27 @@ OBJECTS: dict[str, dict[str, Row]] = {
         "warnings": ("[]object", "What would be changed: code, param, received, becomes."),
         "sent_as": ("?object", "The parameters after those changes."),
     },
+    "Key": {
+        "object": ("string", "key"),
+        "id": ("string", "Begins with key_."),
+        "name": ("string", "What it is for."),
+        "masked": ("string", "Its first and last characters; its text is kept nowhere."),
+        "kind": ("string", "api (calls models) or management (changes keys, budgets, members)."),
+        "status": ("string", "active, revoked or expired."),
+        "account_id": ("string", "Who pays."),
+        "member_id": ("?string", "Whose it is."),
+        "models": ("[]string", "Ids and patterns it may call; null: every model."),
+        "endpoints": ("[]string", "Paths and patterns it may be used on; null: every path."),
+        "addresses": ("[]string", "Networks it may be used from; null: every address."),
+        "limit_usd": ("?string", "What it may spend before `resets` starts the count anew."),
+        "resets": ("string", "never, daily (00:00 UTC), weekly (Monday) or monthly (the first)."),
+        "created_at": ("string", "RFC 3339."),
+        "expires_at": ("?string", "RFC 3339; from then on it is refused."),
+        "revoked_at": ("?string", "RFC 3339."),
+        "last_used_at": ("?string", "RFC 3339, a minute late at most."),
+        "replaces_id": ("?string", "The key it was made to take over from."),
+        "key": ("string", "The text. Only in the answer that made it, and never again."),
+    },
     "Error": {
         "type": ("string", "error"),
         "error": ("$ErrorDetail", "What went wrong."),
@@ -148,6 +174,24 @@ def schemas() -> dict[str, Schema]:
 
 def reference(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def operation_id(method: str, path: str) -> str:
+    """`get_v1_models_id`: unlike that of every other operation."""
+    return "_".join((method.lower(), *re.findall(r"[a-z0-9_]+", path)))
+
+
+def failures(*, inference: bool) -> dict[str, Any]:
+    """Every status with which an operation may fail."""
+    statuses = (*_BEFORE, *_WITH_A_PROVIDER) if inference else _BEFORE
+    content = {"application/json": {"schema": reference("Error")}}
+    return {
+        str(status): {
+            "description": ", ".join(sorted({kind.code for kind in KINDS.values() if kind.status == status})),
+            "content": content,
+        }
+        for status in statuses
+    }
 
 
 def _object(rows: dict[str, Row]) -> Schema:

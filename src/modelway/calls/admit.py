@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from modelway.accounts.keys import Key, is_alive, may_call, may_use
@@ -38,14 +38,17 @@ def presented_key(call: Call) -> str:
     return bearer or x_api_key
 
 
-async def authenticate(call: Call, services: Services) -> Key:
-    """The key behind the call. Unknown, revoked and expired keys all get the same 401."""
+async def authenticate(
+    call: Call, services: Services, check: Callable[[Key, str, str], None] = may_call
+) -> Key:
+    """The key behind the call. Unknown, revoked and expired keys all get the same 401; `check` says whether
+    this one may be used here (kind, path, address).
+    """
     presented = presented_key(call)
     key = await services.keys.find(presented)
     if key is None or not is_alive(key, round(services.now() * 1000)):
         raise CallError("unauthenticated", "This API key is not valid here")
-    if call.path:
-        may_call(key, call.path, call.address)
+    check(key, call.path, call.address)
     return key
 
 

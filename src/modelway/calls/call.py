@@ -43,8 +43,8 @@ class Call:
     read_body: Callable[[], Awaitable[bytes]]
     began_s: float  # monotonic
     began_at_s: float  # epoch
-    path: str = ""
-    address: str = ""  # where it came from; empty when that is not known
+    path: str
+    address: str  # where it came from; empty when that is not known
     warnings: list[Warning] = field(default_factory=list)  # what its model's card made of it
     reply_id: str = ""  # the id a response has been promised under, before it is made
 

@@ -62,7 +62,7 @@ def read_key(header: str) -> str:
 async def _serve_once(serve: Serve, key: str, call: Call, services: Services, client: Client) -> None:
     caller = await authenticate(call, services)
     body = await call.read_body()
-    endpoint = call.path or call.protocol.upstream_path
+    endpoint = call.path
 
     async def read_again() -> bytes:
         return body

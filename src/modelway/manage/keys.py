@@ -74,7 +74,7 @@ def add_key(
     key = Key(
         id=source.new_id("key"),
         account_id=account_id,
-        member_id=wishes.member_id,
+        member_id=_member_id(connection, account_id, wishes),
         name=parse_name(wishes.name),
         masked=mask(text),
         created_at_ms=now_ms,
@@ -89,6 +89,28 @@ def add_key(
     keys.add(connection, key, digest(secret, text))
     key_changes.restrict(connection, key)
     return NewKey(key, text)
+
+
+def _member_id(connection: Connection, account_id: str, wishes: KeyWishes) -> str | None:
+    """Whose key it will be. A management key may do what its member may, so it needs one; an owner's unless
+    it is said whose.
+    """
+    if wishes.member_id is not None:
+        if people.find_member(connection, account_id, wishes.member_id) is None:
+            raise CallError("not_found", f"there is no member {wishes.member_id[:100]!r}", param="member")
+        return wishes.member_id
+    if wishes.kind == "api":
+        return None
+    if wishes.models or wishes.limit_nano_usd is not None:
+        raise CallError.invalid("a management key calls no model: leave models and limit out", param="kind")
+    members = people.list_members(connection, account_id)
+    owner = next((member for member in members if member.role == "owner"), None)
+    if owner is None:
+        raise CallError.invalid(
+            "this account has no owner to whom a management key could belong; add one, or say which member",
+            param="member",
+        )
+    return owner.id
 
 
 async def rotate_key(
@@ -156,6 +178,11 @@ async def list_keys(database: Database, account: str | None = None, after: str =
     return await database.read(query)
 
 
+async def find_key(database: Database, key_id: str) -> Key:
+    """The key of that id. Raises CallError: not_found, unavailable."""
+    return await database.read(lambda connection: _find(connection, key_id))
+
+
 async def revoke_key(database: Database, key_id: str, source: Source = SYSTEM) -> Key:
     """Revoke for good; every worker refuses the key within a second. Revoking twice is once."""
     parse_reference(key_id, "key")
@@ -170,8 +197,13 @@ async def revoke_key(database: Database, key_id: str, source: Source = SYSTEM) -
 def _find(connection: Connection, key_id: str) -> Key:
     key = keys.find(connection, parse_reference(key_id, "key"))
     if key is None:
-        raise CallError("not_found", f"there is no key {key_id!r}", param="key")
+        raise no_key(key_id)
     return key
+
+
+def no_key(key_id: str) -> CallError:
+    """What is said of a key that there is not, and of one that whoever asks may not know of."""
+    return CallError("not_found", f"there is no key {key_id!r}", param="key")
 
 
 def _account_id(connection: Connection, name_or_id: str) -> str:

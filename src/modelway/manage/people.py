@@ -14,7 +14,7 @@ from modelway.store.database import Connection, Database
 from modelway.store.people import Account, Billing, Member
 
 OWNER_ACCOUNT = "owner"
-_OWNER_SETTING = "owner_account_id"
+OWNER_SETTING = "owner_account_id"
 
 
 FIRST_KEY = KeyWishes(name="first key")
@@ -27,7 +27,7 @@ async def ensure_owner(
 
     Of many replicas that start at once exactly one gets the key.
     """
-    known = await database.read(lambda connection: settings.get(connection, _OWNER_SETTING))
+    known = await database.read(lambda connection: settings.get(connection, OWNER_SETTING))
     if known is not None:
         return None
     return await database.write(lambda connection: _make_owner(connection, secret, source, first_key))
@@ -57,7 +57,7 @@ async def list_accounts(database: Database) -> list[Account]:
 def _make_owner(connection: Connection, secret: bytes, source: Source, first_key: KeyWishes) -> NewKey | None:
     account = Account(source.new_id("acct"), OWNER_ACCOUNT, source.now_ms())
     # The row that only one can insert comes first: the others wait here, and then have nothing to do.
-    if not settings.set_once(connection, _OWNER_SETTING, account.id):
+    if not settings.set_once(connection, OWNER_SETTING, account.id):
         return None
     if not people.add_account(connection, account):
         raise CallError("conflict", f"an account {OWNER_ACCOUNT!r} exists that is not the owner's")

@@ -110,6 +110,15 @@ def add_member(connection: Connection, member: Member) -> None:
     )
 
 
+def find_member(connection: Connection, account_id: str, member_id: str | None) -> Member | None:
+    """The member of that id in that account; None for none, and for another account's."""
+    if member_id is None:
+        return None
+    statement = select(members).where(members.c.id == member_id, members.c.account_id == account_id)
+    row = connection.execute(statement).mappings().first()
+    return None if row is None else _member(row)
+
+
 def list_members(connection: Connection, account_id: str) -> list[Member]:
     statement = select(members).where(members.c.account_id == account_id).order_by(members.c.id)
     return [_member(row) for row in connection.execute(statement).mappings()]

@@ -1,0 +1,210 @@
+"""What every management path has in common: who asks, whether they may, what they said, how it is answered.
+
+A path is a row: `Managed("GET", "/v1/keys", "keys:read", list_keys, "Keys", "List the keys", query=…)`,
+listed in `api.managed`. A handler gets an `Asked` and gives back something for JSON, or a `Page` (which is
+CSV for whoever asks for that). Whether the key may, by the table in `accounts.roles`, is settled before it
+runs; a path without a row there is closed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from modelway.accounts.keys import Key, may_reach
+from modelway.accounts.roles import Asker, check, may
+from modelway.api.edge import AsgiClient, Body, BodyLimits, Receive, Scope
+from modelway.api.endpoint import Endpoint, no_body
+from modelway.api.reading import Nothing, read_body, read_query
+from modelway.api.routes import Route
+from modelway.calls.admit import authenticate
+from modelway.calls.call import Services
+from modelway.conversation.errors import CallError
+from modelway.manage.access import account_of, asker_of
+
+# A key with a hundred models and a hundred addresses is 25 KiB.
+BODY_BYTES_MAX = 64 * 1024
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run the text of such a cell
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows, and where the next ones begin: `next_cursor`, which is given back as `cursor`.
+
+    `columns` name the fields of every row in their order; CSV has these and no others.
+    """
+
+    rows: Sequence[Mapping[str, object]]
+    columns: tuple[str, ...]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request to a management path, read. `id` is what stands for `{id}` in the path."""
+
+    asker: Asker
+    services: Services
+    secret: bytes
+    request_id: str
+    id: str
+    query: Any  # of the row's own types
+    body: Any
+
+    @property
+    def now_ms(self) -> int:
+        return round(self.services.now() * 1000)
+
+    def may(self, action: str) -> bool:
+        """Whether whoever asks may do this, too."""
+        return may(self.asker, action)
+
+    async def account_id(self, wanted: str | None) -> str:
+        """The account that is meant: one's own, or for the installation's owner any. Raises 404."""
+        return await account_of(self.services.database, self.asker, wanted)
+
+
+Answer = Callable[[Asked], Awaitable[object]]
+
+
+class Managed(NamedTuple):
+    """One management path: what it is called, who may (`accounts.roles.RULES`), who answers, what the
+    reference says of it. `returns` is a component of `openapi_objects`, of each row for a page.
+    """
+
+    method: str
+    path: str  # `{id}` stands for one segment
+    action: str
+    answer: Answer
+    group: str
+    summary: str
+    says: str = ""
+    query: type[Struct] = Nothing
+    body: type[Struct] | None = None
+    returns: str | None = None
+    is_page: bool = False
+    body_bytes_max: int = BODY_BYTES_MAX
+
+
+def routes(
+    rows: Iterable[Managed], services: Services, secret: bytes, limits: Callable[[int], BodyLimits]
+) -> list[Route]:
+    """The rows as routes: those whose paths differ only behind `{id}` share one."""
+    groups: dict[tuple[str, str], list[Managed]] = {}
+    for row in rows:
+        groups.setdefault((row.method, row.path.partition("{")[0]), []).append(row)
+    return [
+        Route(method, path, Management(tuple(group), services, secret, limits))
+        for (method, path), group in groups.items()
+    ]
+
+
+class Management(Endpoint):
+    """Management paths of one method that begin alike."""
+
+    def __init__(
+        self,
+        rows: tuple[Managed, ...],
+        services: Services,
+        secret: bytes,
+        limits: Callable[[int], BodyLimits],
+    ) -> None:
+        super().__init__(services.protocols["chat"], services)
+        self._rows, self._secret, self._limits = rows, secret, limits
+
+    async def respond(self, scope: Scope, receive: Receive, client: AsgiClient, request_id: str) -> None:
+        services, call = self._services, self.call(scope, no_body, request_id)
+        key: Key = await authenticate(call, services, may_reach)
+        row, id_ = self._row(scope)
+        asker = await asker_of(services.database, key)
+        check(asker, row.action)
+        query_string, as_csv = _without_format(scope["query_string"])
+        query = read_query(row.query, query_string)
+        body: Struct = Nothing()
+        if row.body is not None:
+            raw = b"{}"
+            if call.headers.get("content-length", "0") != "0" or "transfer-encoding" in call.headers:
+                raw = await Body(receive, call.headers, self._limits(row.body_bytes_max)).read()
+            body = read_body(row.body, raw)
+        asked = Asked(asker, services, self._secret, request_id, id_, query, body)
+        answer = await row.answer(asked)
+        if not isinstance(answer, Page):
+            await client.answer(200, answer, NOT_STORED)
+        elif as_csv or call.headers.get("accept", "").startswith("text/csv"):
+            await _send_csv(client, answer)
+        else:
+            await client.answer(200, _page_object(answer), NOT_STORED)
+
+    def _row(self, scope: Scope) -> tuple[Managed, str]:
+        path: str = scope["path"]
+        for row in self._rows:
+            before, _, after = row.path.partition("{id}")
+            middle = path[len(before) : len(path) - len(after)]
+            if path == row.path or (middle and "/" not in middle and path == f"{before}{middle}{after}"):
+                return row, middle
+        raise CallError("not_found", f"There is nothing at {scope['method']} {path[:200]!r}")
+
+
+NOT_STORED = [(b"cache-control", b"no-store")]
+
+
+def _without_format(query_string: bytes) -> tuple[bytes, bool]:
+    """`format=csv` belongs to every path; the rest of the query to its own."""
+    parts = query_string.split(b"&")
+    asked = [part[len(b"format=") :] for part in parts if part.startswith(b"format=")]
+    if any(each not in (b"csv", b"json") for each in asked):
+        raise CallError.invalid("`format` must be json or csv", param="format")
+    return b"&".join(part for part in parts if not part.startswith(b"format=")), asked[-1:] == [b"csv"]
+
+
+def _page_object(page: Page) -> dict[str, object]:
+    return {
+        "object": "list",
+        "data": page.rows,
+        "has_more": page.next_cursor is not None,
+        "next_cursor": page.next_cursor,
+    }
+
+
+async def _send_csv(client: AsgiClient, page: Page) -> None:
+    data = _csv(page)
+    headers = [
+        *NOT_STORED,
+        (b"content-type", b"text/csv; charset=utf-8"),
+        (b"content-length", str(len(data)).encode()),
+    ]
+    if page.next_cursor is not None:
+        headers.append((b"x-next-cursor", page.next_cursor.encode()))
+    await client.begin(200, headers)
+    await client.end(data)
+
+
+def _csv(page: Page) -> bytes:
+    """RFC 4180, with a line of names."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(page.columns)
+    for row in page.rows:
+        writer.writerow([_cell(row.get(column)) for column in page.columns])
+    return out.getvalue().encode("utf-8", "replace")
+
+
+def _cell(value: object) -> object:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return value
+        case str():
+            is_number = value.lstrip("-").replace(".", "", 1).isdigit()
+            return f"'{value}" if value.startswith(FORMULA_STARTS) and not is_number else value
+        case _:
+            return msgspec.json.encode(value).decode()
