@@ -298,6 +298,7 @@ def _record(meter: Meter, usage: Usage | None, outcome: str, ended_s: float) -> 
         audio_input_tokens=used.audio_input_tokens,
         audio_output_tokens=used.audio_output_tokens,
         web_searches=used.web_searches,
+        model=None if meter.model.id == meter.request.model else meter.model.id,
     )
 
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0004"  # the newest migration; zero-padded numbers, so that older compares less
+HEAD = "0005"  # the newest migration; zero-padded numbers, so that older compares less
 
 # Both databases name constraints the same, so that a later migration can drop one by name.
 metadata = MetaData(
@@ -131,6 +131,7 @@ usage = Table(
     Column("audio_input_tokens", BigInteger),  # among the input tokens
     Column("audio_output_tokens", BigInteger),  # among the output tokens
     Column("web_searches", BigInteger),
+    Column("model", Text),  # the configured model's id; null: what was asked is its id, or there is none
     # Every report is one account over one period.
     Index(None, "account_id", "started_at_ms"),
 )

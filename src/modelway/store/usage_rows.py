@@ -43,6 +43,7 @@ class UsageRow(NamedTuple):
     audio_input_tokens: int | None = None
     audio_output_tokens: int | None = None
     web_searches: int | None = None
+    model: str | None = None
 
 
 def add(connection: Connection, rows: list[UsageRow]) -> None:

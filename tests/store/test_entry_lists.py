@@ -1,0 +1,111 @@
+"""An account's entries in pages: signed from its side, none lost, none twice."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC
+
+import pytest
+
+from modelway.accounts.ids import sortable_id
+from modelway.accounts.periods import Period
+from modelway.store.batches import insert_rows
+from modelway.store.database import Database
+from modelway.store.entries import Entry
+from modelway.store.entry_lists import Entries, entries_of, list_entries, moved
+from modelway.store.schema import entries
+
+pytestmark = pytest.mark.anyio
+
+START_MS = 1_790_812_800_000  # 2026-10-01
+DAY_MS = 86_400_000
+OCTOBER = Period(START_MS, START_MS + 31 * DAY_MS, UTC)
+MINE = Entries("acct_1")
+SIDES = {"charge": ("acct_1", "revenue"), "top_up": ("cash", "acct_1"), "overrun": ("overrun", "revenue")}
+
+
+def made(count: int) -> list[Entry]:
+    choose = random.Random(1)
+    lines = []
+    for number in range(count):
+        began_ms = START_MS + choose.randrange(31) * DAY_MS + choose.randrange(3)
+        kind = choose.choice(tuple(SIDES))
+        id = sortable_id("ent", began_ms, choose.randbytes(10))
+        lines.append(
+            Entry(
+                choose.choice(("acct_1", "acct_2")),
+                id,
+                kind,
+                *SIDES[kind],
+                number,
+                began_ms + 900,
+                None if kind == "top_up" else id.replace("ent", "req"),
+                key_id=choose.choice(("key_1", "key_2")),
+            )
+        )
+    return lines
+
+
+@pytest.fixture
+async def lines(database: Database) -> list[Entry]:
+    lines = made(200)
+    await database.write(lambda connection: insert_rows(connection, entries, lines))
+    return sorted((each for each in lines if each.account_id == "acct_1"), key=lambda each: each.id)[::-1]
+
+
+async def test_pages_hold_every_entry_once_newest_first_while_new_ones_arrive(
+    database: Database, lines: list[Entry]
+) -> None:
+    paged: list[Entry] = []
+    before: str | None = None
+    for number in range(1_000):
+        asked = before
+        page, before = await database.read(lambda c: list_entries(c, MINE, OCTOBER.days(), asked, 7))  # noqa: B023  # read here
+        paged += page
+        if before is None:
+            break
+        late = Entry("acct_1", f"ent_z{number}", "top_up", "cash", "acct_1", 1, OCTOBER.end_ms)
+        await database.write(lambda c: insert_rows(c, entries, [late]))  # noqa: B023  # as above
+
+    assert paged == lines
+
+
+async def test_kind_and_key_narrow(database: Database, lines: list[Entry]) -> None:
+    wanted = Entries("acct_1", kinds=("charge", "overrun"), keys=("key_1",))
+
+    found, _ = await database.read(lambda c: list_entries(c, wanted, OCTOBER.days(), None, 1_000))
+
+    assert found == [each for each in lines if each.kind != "top_up" and each.key_id == "key_1"]
+
+
+async def test_a_period_has_what_began_in_it(database: Database, lines: list[Entry]) -> None:
+    second = Period(START_MS + DAY_MS, START_MS + 2 * DAY_MS, UTC)
+
+    found, _ = await database.read(lambda c: list_entries(c, MINE, second.days(), None, 1_000))
+
+    assert found == [each for each in lines if second.start_ms <= each.created_at_ms - 900 < second.end_ms]
+
+
+async def test_a_reader_out_of_time_says_where_to_go_on(database: Database, lines: list[Entry]) -> None:
+    page, before = await database.read(lambda c: list_entries(c, MINE, OCTOBER.days(), None, 10, read_s=0))
+    assert page == []
+
+    page, _ = await database.read(lambda c: list_entries(c, MINE, OCTOBER.days(), before, 1_000))
+    assert page == lines
+
+
+async def test_the_entries_of_a_call_are_found_in_its_own_account_alone(
+    database: Database, lines: list[Entry]
+) -> None:
+    charge = next(each for each in lines if each.kind == "charge")
+    assert charge.attempt_id is not None
+    wanted = [charge.attempt_id, "req_none"]
+
+    assert await database.read(lambda c: entries_of(c, "acct_1", wanted)) == {charge.attempt_id: [charge]}
+    assert await database.read(lambda c: entries_of(c, "acct_2", wanted)) == {}
+
+
+def test_amounts_are_signed_from_the_accounts_side() -> None:
+    signs = {kind: moved(Entry("acct_1", "ent_1", kind, *sides, 5, 0)) for kind, sides in SIDES.items()}
+
+    assert signs == {"charge": -5, "top_up": 5, "overrun": 0}
