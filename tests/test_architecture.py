@@ -149,7 +149,7 @@ def imports_inside_functions(module: Module) -> Iterator[str]:
 
 
 # module → the files (or folders, with a slash) that may import it
-ENDS_OF_THE_STACK = ("app.py", "cli.py")
+ENDS_OF_THE_STACK = ("app.py", "cli/")
 UPSTREAM_ONLY = ("providers/upstream.py", "engine/")
 SOCKET_MODULES = {
     "aiohttp": UPSTREAM_ONLY,
@@ -164,7 +164,7 @@ SOCKET_MODULES = {
     "socketserver": (),
     "sqlalchemy": ("store/",),
     "sqlite3": ("store/",),
-    "urllib.request": ("engine/", "cli.py"),
+    "urllib.request": ("engine/", "cli/"),
     "valkey": ("limits/valkey.py",),
 }
 SOCKET_CALLS = {

@@ -1,0 +1,38 @@
+"""The command line: start the gateway, check its configuration, manage keys, accounts and money.
+
+Rules live in `manage`; this only reads options and prints. Results go to standard output, everything
+else to standard error, so that `KEY=$(modelway keys create --name ci)` works.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from modelway.catalog.cards import CardError
+from modelway.cli import accounts, keys, models, serving
+from modelway.cli.base import fail
+from modelway.config import ConfigError
+from modelway.conversation.errors import CallError
+from modelway.engine.weights import WeightsError
+from modelway.store.urls import StoreError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="One API key and one base URL for every model.",
+)
+for command in (serving.serve, serving.check, serving.migrate, serving.version):
+    app.command()(command)
+for name, commands in (("keys", keys.app), ("accounts", accounts.app), ("models", models.app)):
+    app.add_typer(commands, name=name)
+
+
+def main() -> None:
+    """Entry point. An error that we foresee is one line and exit code 1."""
+    try:
+        app(standalone_mode=True)
+    except (ConfigError, StoreError, CardError, WeightsError) as error:
+        fail(str(error))
+    except CallError as error:
+        fail(error.message)

@@ -1,0 +1,112 @@
+"""`modelway accounts …`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modelway.accounts.money import format_usd, parse_usd
+from modelway.cli.base import ConfigOption, DataDirOption, JsonOption, print_json, with_database
+from modelway.manage import money as manage_money
+from modelway.manage import people as manage_people
+from modelway.manage.money import Statement
+from modelway.store.database import Database
+from modelway.store.people import Account, Billing
+
+app = typer.Typer(no_args_is_help=True, help="Accounts: who pays.")
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Option(help="its name, unique here")],
+    prepaid: Annotated[bool, typer.Option("--prepaid", help="it spends only what was put in")] = False,
+    limit_usd: Annotated[
+        str | None, typer.Option(help="what a postpaid account may owe; without it there is no limit")
+    ] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an account."""
+    limit = parse_usd(limit_usd, "--limit-usd") if limit_usd is not None else None
+    billing: Billing = "prepaid" if prepaid else "postpaid"
+
+    async def work(database: Database, _: bytes) -> Account:
+        return await manage_people.create_account(database, name, billing=billing, limit_nano_usd=limit)
+
+    account = with_database(config, data_dir, work, makes=True)
+    if as_json:
+        print_json(account)
+    else:
+        print(account.id)
+
+
+@app.command("list")
+def list_all(
+    config: ConfigOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
+) -> None:
+    """Every account."""
+
+    async def work(database: Database, _: bytes) -> list[Account]:
+        return await manage_people.list_accounts(database)
+
+    rows = with_database(config, data_dir, work)
+    if as_json:
+        print_json(rows)
+    else:
+        for account in rows:
+            print(f"{account.id}  {account.billing:8}  {account.name}")
+
+
+@app.command("top-up")
+def top_up(
+    account: Annotated[str, typer.Option(help="name or id")],
+    usd: Annotated[str, typer.Option(help="how much, such as 25 or 0.50")],
+    note: Annotated[str | None, typer.Option(help="for the statement")] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put money into an account; it is on the disk when this ends."""
+    amount = parse_usd(usd, "--usd")
+
+    async def work(database: Database, _: bytes) -> Statement:
+        await manage_money.top_up(database, account, amount, note)
+        return await manage_money.show(database, account)
+
+    _print_statement(with_database(config, data_dir, work), as_json)
+
+
+@app.command("show")
+def show_one(
+    account: Annotated[str, typer.Option(help="name or id")],
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What an account has, owes and holds."""
+
+    async def work(database: Database, _: bytes) -> Statement:
+        return await manage_money.show(database, account)
+
+    _print_statement(with_database(config, data_dir, work), as_json)
+
+
+def _print_statement(statement: Statement, as_json: bool) -> None:
+    account, money = statement.account, statement.money
+    amounts = {
+        "balance_usd": money.balance_nano_usd,
+        "credit_usd": money.credit_nano_usd,
+        "spent_usd": money.posted_nano_usd,
+        "held_usd": money.held_nano_usd,
+        "limit_usd": account.limit_nano_usd,
+        "available_usd": money.available_nano_usd,
+    }
+    shown = {name: None if nano is None else format_usd(nano) for name, nano in amounts.items()}
+    fields = {"id": account.id, "name": account.name, "billing": account.billing, **shown}
+    if as_json:
+        print_json(fields)
+        return
+    for name, value in fields.items():
+        print(f"{name:14} {'no limit' if value is None else value}")
