@@ -6,26 +6,33 @@ with it: measured under load, a row of an `executemany` costs five times one of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.engine import Dialect
 
-from modelway.store.statements import insert_for
+from modelway.store.statements import insert_for, run
 
 # Lengths of VALUES lists: few, so that each is prepared once; the longest has below 2,000 parameters.
-LENGTHS = (64, 16, 4, 1)
+LENGTHS = (64, 32, 16, 8, 4, 2, 1)
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows, tuples in the table's order; one whose key is taken is left out."""
+    for some in cut(rows):
+        text = _text(connection.dialect, table, len(some))
+        run(connection, text, list(chain.from_iterable(some)))
+
+
+def cut(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """`rows` in pieces of the lengths there are."""
     done = 0
     for length in LENGTHS:
         while len(rows) - done >= length:
-            values = tuple(value for row in rows[done : done + length] for value in row)
-            connection.exec_driver_sql(_text(connection.dialect, table, length), values)
+            yield rows[done : done + length]
             done += length
 
 

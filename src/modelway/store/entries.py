@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
-    Executable,
+    Text,
     bindparam,
     delete,
     func,
@@ -23,17 +24,17 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.sql import ClauseElement
 
-from modelway.store.batches import insert_rows
+from modelway.store.batches import LENGTHS, cut, insert_rows
 from modelway.store.schema import accounts, cap_windows, entries, holds
-from modelway.store.statements import insert_for
+from modelway.store.statements import Prepared, insert_for
 
 CASH = "cash"  # what was paid in from outside
 REVENUE = "revenue"  # what calls were charged
 OVERRUN = "overrun"  # what a call cost beyond its hold: the operator's loss, never the customer's
 # Notes on entries: written in a dead worker's stead, and what that worker had to say when it lived after all.
 RECOVERED = "recovered"
-TAKEN_MAX = 500  # parameters of one statement; both databases take thousands
 LATE = "late"
 # In the place of a hold's caps: nothing limits this call, so it is charged what it cost, hold or no hold.
 UNLIMITED = "-"
@@ -123,17 +124,12 @@ def open_unlimited(connection: Connection, opened: Sequence[Hold]) -> list[Hold]
     sums: dict[str, int] = defaultdict(int)
     for hold in opened:
         sums[hold.account_id] += hold.amount_nano_usd
-    statement = (
-        update(accounts)
-        .where(accounts.c.id == bindparam("account"), accounts.c.limit_nano_usd.is_(None))
-        .values(held_nano_usd=accounts.c.held_nano_usd + bindparam("amount"))
-    )
     limited = {
         account
         for account, amount in sorted(sums.items())
-        if connection.execute(statement, {"account": account, "amount": amount}).rowcount != 1
+        if _HOLD_UNLIMITED.run(connection, {"account": account, "amount": amount}).rowcount != 1
     }
-    _insert_holds(connection, [hold for hold in opened if hold.account_id not in limited])
+    insert_rows(connection, holds, [hold for hold in opened if hold.account_id not in limited])
     return [hold for hold in opened if hold.account_id in limited]
 
 
@@ -143,43 +139,57 @@ def open_guarded(connection: Connection, hold: Hold, caps: Sequence[Cap]) -> str
     Each step is one guarded statement: what it asks and what it changes are the same moment.
     """
     amount = hold.amount_nano_usd
-    if connection.execute(_HOLD_ACCOUNT, {"account": hold.account_id, "amount": amount}).rowcount != 1:
+    if _HOLD_LIMITED.run(connection, {"account": hold.account_id, "amount": amount}).rowcount != 1:
         return hold.account_id
     ordered = sorted(caps)
     for number, cap in enumerate(ordered):
         if not _hold_cap(connection, cap, amount):
             _give_back(connection, hold.account_id, ordered[:number], amount)
             return cap.id
-    _insert_holds(connection, [hold])
+    insert_rows(connection, holds, [hold])
     return None
 
 
 _AVAILABLE = accounts.c.credit_nano_usd - accounts.c.posted_nano_usd - accounts.c.held_nano_usd
-_HOLD_ACCOUNT = (
-    update(accounts)
-    .where(
+_HELD_MORE = update(accounts).values(held_nano_usd=accounts.c.held_nano_usd + bindparam("amount"))
+_HOLD_UNLIMITED = Prepared(
+    lambda _: _HELD_MORE.where(accounts.c.id == bindparam("account"), accounts.c.limit_nano_usd.is_(None))
+)
+_HOLD_LIMITED = Prepared(
+    lambda _: _HELD_MORE.where(
         accounts.c.id == bindparam("account"),
         or_(
             accounts.c.limit_nano_usd.is_(None),
             _AVAILABLE + accounts.c.limit_nano_usd >= bindparam("amount"),
         ),
     )
-    .values(held_nano_usd=accounts.c.held_nano_usd + bindparam("amount"))
 )
 
 
 def _hold_cap(connection: Connection, cap: Cap, amount: int) -> bool:
     if amount > cap.limit_nano_usd:
         return False
-    statement = insert_for(connection.dialect.name, cap_windows).values(
-        cap_id=cap.id, window_start_ms=cap.window_start_ms, posted_nano_usd=0, held_nano_usd=amount
+    values = {"cap": cap.id, "start": cap.window_start_ms, "amount": amount, "most": cap.limit_nano_usd}
+    return bool(_HOLD_CAP.run(connection, values).rowcount == 1)
+
+
+def _cap_held_more(dialect: str) -> ClauseElement:
+    amount = bindparam("amount", type_=BigInteger)
+    statement = insert_for(dialect, cap_windows).values(
+        cap_id=bindparam("cap"),
+        window_start_ms=bindparam("start"),
+        posted_nano_usd=0,
+        held_nano_usd=amount,
     )
-    guarded = statement.on_conflict_do_update(
+    return statement.on_conflict_do_update(
         index_elements=[cap_windows.c.cap_id, cap_windows.c.window_start_ms],
         set_={"held_nano_usd": cap_windows.c.held_nano_usd + amount},
-        where=cap_windows.c.posted_nano_usd + cap_windows.c.held_nano_usd + amount <= cap.limit_nano_usd,
+        where=cap_windows.c.posted_nano_usd + cap_windows.c.held_nano_usd + amount
+        <= bindparam("most", type_=BigInteger),
     )
-    return connection.execute(guarded.execution_options(preserve_rowcount=True)).rowcount == 1
+
+
+_HOLD_CAP = Prepared(_cap_held_more)
 
 
 def _give_back(connection: Connection, account_id: str, caps: Sequence[Cap], amount: int) -> None:
@@ -194,11 +204,6 @@ def _give_back(connection: Connection, account_id: str, caps: Sequence[Cap], amo
             .where(cap_windows.c.cap_id == cap.id, cap_windows.c.window_start_ms == cap.window_start_ms)
             .values(held_nano_usd=cap_windows.c.held_nano_usd - amount)
         )
-
-
-def _insert_holds(connection: Connection, opened: Sequence[Hold]) -> None:
-    if opened:
-        insert_rows(connection, holds, opened)
 
 
 def checkpoint(connection: Connection, seen: Sequence[tuple[int, int, int, str]]) -> None:
@@ -248,20 +253,15 @@ def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
         for cap in read_caps(hold.caps):
             capped[cap] += charge
         lines += _lines(each, charge)
-    _insert_entries(connection, lines)
+    insert_rows(connection, entries, lines)
     if missing:
-        _insert_entries(connection, _without_hold(connection, missing, posted))
+        insert_rows(connection, entries, _without_hold(connection, missing, posted))
     _post(connection, resolved, posted, capped)
 
 
 def _charged(each: Settlement, hold: Taken) -> int:
     """I5: where anything limits, no more is posted than was reserved."""
     return each.cost_nano_usd if hold.caps == UNLIMITED else min(each.cost_nano_usd, hold.amount_nano_usd)
-
-
-def _insert_entries(connection: Connection, lines: Sequence[Entry]) -> None:
-    if lines:
-        insert_rows(connection, entries, lines)
 
 
 def lock_accounts(connection: Connection, account_ids: set[str]) -> None:
@@ -280,19 +280,21 @@ class Taken(NamedTuple):
     caps: str
 
 
-_TAKE = (
-    delete(holds)
-    .where(holds.c.attempt_id.in_(bindparam("attempts", expanding=True)))
-    .returning(*(holds.c[name] for name in Taken._fields))
-)
+def _taking(length: int) -> Prepared:
+    attempts = [bindparam(f"attempt_{number}", type_=Text) for number in range(length)]
+    statement = delete(holds).where(holds.c.attempt_id.in_(attempts))
+    return Prepared(lambda _: statement.returning(*(holds.c[name] for name in Taken._fields)))
+
+
+_TAKE = {length: _taking(length) for length in LENGTHS}
 
 
 def _take_holds(connection: Connection, attempt_ids: Sequence[str]) -> dict[str, Taken]:
     taken: dict[str, Taken] = {}
-    for first in range(0, len(attempt_ids), TAKEN_MAX):
-        some = attempt_ids[first : first + TAKEN_MAX]
-        for row in connection.execute(_TAKE, {"attempts": some}):
-            taken[row.attempt_id] = Taken(*row)
+    for some in cut(attempt_ids):
+        values = {f"attempt_{number}": attempt for number, attempt in enumerate(some)}
+        for row in _TAKE[len(some)].run(connection, values).fetchall():
+            taken[row[0]] = Taken._make(row)
     return taken
 
 
@@ -380,29 +382,33 @@ def _post(
         for account in sorted({*released, *posted})
     ]
     if account_rows:
-        connection.execute(_POST_ACCOUNT, account_rows)
+        _POST_ACCOUNT.run_many(connection, account_rows)
     cap_rows = [
         {"cap": cap, "start": start, "released": amount, "posted": capped[cap, start]}
         for (cap, start), amount in sorted(cap_released.items())
     ]
     if cap_rows:
-        connection.execute(_POST_CAP, cap_rows)
+        _POST_CAP.run_many(connection, cap_rows)
 
 
-_POST_ACCOUNT: Executable = (
-    update(accounts)
-    .where(accounts.c.id == bindparam("account"))
-    .values(
-        held_nano_usd=accounts.c.held_nano_usd - bindparam("released"),
-        posted_nano_usd=accounts.c.posted_nano_usd + bindparam("posted"),
+_POST_ACCOUNT = Prepared(
+    lambda _: (
+        update(accounts)
+        .where(accounts.c.id == bindparam("account"))
+        .values(
+            held_nano_usd=accounts.c.held_nano_usd - bindparam("released"),
+            posted_nano_usd=accounts.c.posted_nano_usd + bindparam("posted"),
+        )
     )
 )
-_POST_CAP: Executable = (
-    update(cap_windows)
-    .where(cap_windows.c.cap_id == bindparam("cap"), cap_windows.c.window_start_ms == bindparam("start"))
-    .values(
-        held_nano_usd=cap_windows.c.held_nano_usd - bindparam("released"),
-        posted_nano_usd=cap_windows.c.posted_nano_usd + bindparam("posted"),
+_POST_CAP = Prepared(
+    lambda _: (
+        update(cap_windows)
+        .where(cap_windows.c.cap_id == bindparam("cap"), cap_windows.c.window_start_ms == bindparam("start"))
+        .values(
+            held_nano_usd=cap_windows.c.held_nano_usd - bindparam("released"),
+            posted_nano_usd=cap_windows.c.posted_nano_usd + bindparam("posted"),
+        )
     )
 )
 

@@ -82,12 +82,10 @@ def post(connection: Connection, batch: Batch) -> list[Outcome]:
 
 
 def _open(connection: Connection, openings: list[Opening]) -> list[Outcome]:
-    free = [each for each in openings if not each.amounts and each.claim is None]
-    limited = (
-        {hold.attempt_id for hold in entries.open_unlimited(connection, [each.hold for each in free])}
-        if free
-        else set()
-    )
+    free = [each.hold for each in openings if not each.amounts and each.claim is None]
+    limited = {hold.attempt_id for hold in entries.open_unlimited(connection, free)} if free else set()
+    if len(free) == len(openings) and not limited:
+        return [Granted(hold.amount_nano_usd) for hold in free]
     outcomes: dict[str, Outcome] = {}
     for each in sorted(openings, key=_account):
         attempt = each.hold.attempt_id
