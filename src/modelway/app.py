@@ -18,7 +18,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from modelway.accounts.ids import RANDOM_BYTES, sortable_id
+from modelway.accounts.ids import Mint
 from modelway.api import discovery, managed, management, models, openapi, stored
 from modelway.api.edge import BodyLimits
 from modelway.api.inference import Inference, Serve
@@ -72,11 +72,6 @@ class Installation:
     database_url: str
     secret: bytes
     metrics_file: Path | None = None  # where it shows its numbers to the workers beside it, if there are any
-
-
-def mint(prefix: str) -> str:
-    """A new sortable id: `req_01hzx…`."""
-    return sortable_id(prefix.removesuffix("_"), time.time_ns() // 1_000_000, os.urandom(RANDOM_BYTES))
 
 
 def database_url(config: Config, data_dir: Path) -> str:
@@ -233,7 +228,7 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
             log=log,
             protocols={"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES},
             engine=engine,
-            mint=mint,
+            mint=Mint(lambda: time.time_ns() // 1_000_000, os.urandom),
             clock=time.monotonic,
             now=time.time,
             choose=random.random,

@@ -30,14 +30,14 @@ def call_of(protocol: WireProtocol, headers: Mapping[str, str]) -> Call:
 
 def model_of(name: str) -> Model:
     provider = Provider("lab", KINDS["openai-compatible"], "chat", "http://127.0.0.1:9/v1")
-    return Model(name, (Target(provider, name),))
+    return Model(name, (Target(provider, name),), card=CATALOG.find(name))
 
 
 def check(protocol: WireProtocol, body: dict[str, Any], **headers: str) -> tuple[dict[str, Any], list[str]]:
     """The body that is sent on and the warnings, as `code param`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = protocol.parse(msgspec.json.encode(body), named)
-    found = checked(request, model_of(body["model"]), call_of(protocol, named), CATALOG)
+    found = checked(request, model_of(body["model"]), call_of(protocol, named))
     sent: dict[str, Any] = msgspec.json.decode(found.request.body)
     return sent, [f"{warning.code} {warning.param}" for warning in found.warnings]
 
@@ -46,7 +46,7 @@ def test_a_request_that_is_right_passes_as_the_same_object() -> None:
     body = {"model": "claude-opus-4-8", "max_tokens": 100, "messages": SAID}
     request = MESSAGES.parse(msgspec.json.encode(body), {})
 
-    found = checked(request, model_of("claude-opus-4-8"), call_of(MESSAGES, {}), CATALOG)
+    found = checked(request, model_of("claude-opus-4-8"), call_of(MESSAGES, {}))
 
     assert found.request is request
     assert found.warnings == ()
@@ -62,7 +62,7 @@ def test_a_number_in_a_tools_input_is_no_reason_to_fail(number: bytes) -> None:
     body = b'{"model":"claude-opus-4-8","max_tokens":100,"messages":%b}' % turns
     request = MESSAGES.parse(body, {})
 
-    assert checked(request, model_of("claude-opus-4-8"), call_of(MESSAGES, {}), CATALOG).request is request
+    assert checked(request, model_of("claude-opus-4-8"), call_of(MESSAGES, {})).request is request
 
 
 def test_sampling_that_a_model_does_not_take_is_left_out_with_a_warning() -> None:

@@ -64,8 +64,7 @@ def one_model(services: Services, prefix: str) -> Answer:
 
 def form_object(services: Services, name: str, path: Path) -> dict[str, Any]:
     """The JSON Schema of a request to this model, the same as a flat list, and a first request."""
-    registry = services.registry
-    card = card_of(registry.find(name), registry.catalog)
+    card = card_of(services.registry.find(name))
     return {
         "object": "form_schema",
         "model": name,
@@ -78,7 +77,7 @@ def form_object(services: Services, name: str, path: Path) -> dict[str, Any]:
 
 def entry(services: Services, name: str, model: Model, *, path: Path | None = None) -> dict[str, Any]:
     """The model object of one of a model's names; with a `path`, form and example are in it."""
-    listed = model_object(card_of(model, services.catalog), name, path=path)
+    listed = model_object(card_of(model), name, path=path)
     if path is not None:
         listed["request_example"] = {**listed["request_example"], "model": name}
     return listed
@@ -86,10 +85,10 @@ def entry(services: Services, name: str, model: Model, *, path: Path | None = No
 
 def accepting(services: Services, body: bytes, path: Path) -> dict[str, Any]:
     """The models that take exactly `body`, and for each of the others the first thing they refuse."""
-    asked, registry = decoded_object(body, "accepts"), services.registry
+    asked = decoded_object(body, "accepts")
     takers, others = [], []
-    for model in registry.models:
-        card = card_of(model, registry.catalog)
+    for model in services.registry.models:
+        card = card_of(model)
         body_for_it = {**asked, "model": model.id}
         if accepts(card, path, body_for_it):
             takers.append(entry(services, model.id, model))

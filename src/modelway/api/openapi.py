@@ -52,8 +52,7 @@ def openapi(services: Services, listed: frozenset[tuple[str, str]]) -> Answer:
 
 def of_installation(services: Services, listed: frozenset[tuple[str, str]]) -> dict[str, Any]:
     """The description of what this installation serves now."""
-    registry = services.registry
-    return document((card_of(model, registry.catalog) for model in registry.models), listed)
+    return document((card_of(model) for model in services.registry.models), listed)
 
 
 def document(cards: Iterable[Card], listed: frozenset[tuple[str, str]] | None = None) -> dict[str, Any]:

@@ -57,9 +57,8 @@ def look_over(services: Services, body: bytes, query: Query, strict: bool) -> di
         raise CallError.invalid(
             "`model` is missing; give a model's id, as GET /v1/models lists them", param="model"
         )
-    registry = services.registry
-    model = registry.find(name)
-    card = card_of(model, registry.catalog)
+    model = services.registry.find(name)
+    card = card_of(model)
     violations = [violation_object(each) for each in validate(card, path, asked, strict=strict)]
     # What no card says (a tool without a name, a part of an unknown type) the protocol does.
     violations = violations or _protocol_violations(services, model, body, path)

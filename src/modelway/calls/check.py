@@ -13,7 +13,7 @@ import msgspec
 
 from modelway.calls.call import Call, Services
 from modelway.catalog.capabilities import Path
-from modelway.catalog.cards import Card, Catalog, unknown_card
+from modelway.catalog.cards import Card, unknown_card
 from modelway.catalog.validation import Repair, Violation, accepts, apply, repairs, validate
 from modelway.conversation.errors import CallError
 from modelway.conversation.translation import Warning
@@ -31,31 +31,25 @@ class Checked:
     warnings: tuple[Warning, ...] = ()
 
 
-def known_card(model: Model, catalog: Catalog) -> Card | None:
-    """The card of a configured model: by its own name, else by the name its provider knows it under."""
-    return catalog.find(model.id) or catalog.find(model.targets[0].model)
-
-
-def card_of(model: Model, catalog: Catalog) -> Card:
+def card_of(model: Model) -> Card:
     """The card of a configured model, or a stand-in that has all its provider's dialect has."""
-    card = known_card(model, catalog)
-    return card if card is not None else unknown_card(model.id, model.targets[0].provider.protocol)
+    return model.card or unknown_card(model.id, model.targets[0].provider.protocol)
 
 
 async def received(call: Call, services: Services) -> Request:
     """The request, typed and right for the model it names; what was mended is in `call.warnings`."""
     request = call.protocol.parse(await call.read_body(), call.headers)
-    fitting = checked(request, services.registry.find(request.model), call, services.catalog)
+    fitting = checked(request, services.registry.find(request.model), call)
     call.warnings.extend(fitting.warnings)
     return fitting.request
 
 
-def checked(request: Request, model: Model, call: Call, catalog: Catalog) -> Checked:
+def checked(request: Request, model: Model, call: Call) -> Checked:
     """`request` as the model takes it. Raises 400 for what no rule mends; with strictness, for every repair.
 
     A model without a card is not checked: its upstream knows better.
     """
-    card = known_card(model, catalog)
+    card = model.card
     if card is None:
         return Checked(request)
     path: Path = call.protocol.name

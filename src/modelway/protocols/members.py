@@ -14,7 +14,7 @@ from modelway.conversation.errors import CallError
 DEPTH_MAX = 64
 
 _objects = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_KEY = re.compile(rb'[\s,{]*"((?:[^"\\]|\\.)*)"\s*:\s*')
+_KEY = re.compile(rb'[\s,{]*"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*')
 _TAIL = re.compile(rb"\s*\}\s*")
 _NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -41,9 +41,11 @@ def spans(body: bytes) -> dict[str, Span]:
     end = 0
     for name, value in values.items():
         key = _KEY.match(body, end)
-        begin = key.end() if key else 0
-        end = begin + len(memoryview(value))
-        if key is None or body[begin:end] != bytes(value):
+        if key is None:
+            raise _doubled()
+        begin = key.end()
+        end = begin + memoryview(value).nbytes
+        if not body.startswith(value, begin):  # a buffer: nothing is copied
             raise _doubled()
         found[name] = (begin, end)
     # `values` holds a doubled name once, so a body with one is longer than the members found.

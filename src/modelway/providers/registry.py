@@ -6,11 +6,11 @@ A new kind of provider is a row in `KINDS` (and one function in `credentials` or
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modelway.accounts.money import Price
 from modelway.catalog import names
-from modelway.catalog.cards import Catalog
+from modelway.catalog.cards import Card, Catalog
 from modelway.conversation.capabilities import ANY_MODEL, Capabilities
 from modelway.conversation.errors import CallError
 from modelway.conversation.parts import Vendor
@@ -109,6 +109,8 @@ class Model:
     price: Price | None = None
     listed: bool = True
     """False for `provider/model` where the caller chose what comes after the slash."""
+    card: Card | None = field(default=None, compare=False)
+    """What is known of it; the registry looks it up, once."""
 
     @property
     def label(self) -> str:
@@ -125,10 +127,10 @@ class Registry:
         self, providers: Mapping[str, Provider], models: tuple[Model, ...], catalog: Catalog
     ) -> None:
         self.providers = dict(providers)
-        self.models = models
         self.catalog = catalog
+        self.models = tuple(map(self._with_card, models))
         self._by_name: dict[str, Model] = {}
-        for model in models:
+        for model in self.models:
             for name in (model.id, *model.aliases):
                 self._by_name.setdefault(names.normalised(name), model)
 
@@ -150,7 +152,12 @@ class Registry:
         if any(target.provider is provider for model in self.models for target in model.targets):
             known = self._by_name.get(names.normalised(rest))
             return known if known and any(t.provider is provider for t in known.targets) else None
-        return Model(name, (Target(provider, rest),), listed=False)
+        return self._with_card(Model(name, (Target(provider, rest),), listed=False))
+
+    def _with_card(self, model: Model) -> Model:
+        """By its own name, else by the name its provider knows it under."""
+        card = self.catalog.find(model.id) or self.catalog.find(model.targets[0].model)
+        return replace(model, card=card)
 
     def _unknown(self, name: str) -> CallError:
         known = [name for model in self.models for name in (model.id, *model.aliases)]

@@ -52,7 +52,7 @@ class Offer:
 def offers(services: Services) -> list[Offer]:
     """What is served here first, in the configuration's order; then the other cards by vendor and age."""
     registry = services.registry
-    served = [Offer(model.id, card_of(model, registry.catalog), model) for model in registry.models]
+    served = [Offer(model.id, card_of(model), model) for model in registry.models]
     shown = {offer.card.id for offer in served}
     others = [Offer(card.id, card, None) for card in registry.catalog.all() if card.id not in shown]
     others.sort(key=lambda offer: (offer.card.vendor, _age(offer), offer.id))

@@ -32,6 +32,8 @@ from modelway.protocols.openai_chat.wire import (
 # English runs at about four bytes a token in every vendor's vocabulary; JSON schemas a little denser.
 BYTES_PER_TOKEN = 4
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+# Fields beside the messages that cost input tokens.
+READ_BY_THE_MODEL = frozenset({"tools", "functions", "system", "response_format", "prompt", "system_prompt"})
 # Roles and separators around one message.
 TOKENS_PER_MESSAGE = 4
 # What vendors bill for a picture or a few pages, whatever its bytes.
@@ -48,8 +50,9 @@ class ChatRequest:
         self.model = str(typed.model)
         self.stream = bool(typed.stream)
         self.max_output_tokens = typed.max_completion_tokens or typed.max_tokens
-        self.passable = _is_passable(typed)
+        self.passable = _is_passable(typed, members)
         self.include_usage = bool(typed.stream_options and typed.stream_options.include_usage)
+        self._prompt_tokens = 0
 
     def conversation(self, translation: Translation) -> Conversation:
         """The neutral form; raises `CallError` (400) for content nobody can carry."""
@@ -77,12 +80,13 @@ class ChatRequest:
 
     def prompt_tokens_estimate(self) -> int:
         """About how many tokens the model will read, from lengths alone."""
-        typed = self.typed
-        count = sum(_message_tokens(message) for message in typed.messages or ())
-        for name in ("tools", "functions", "system", "response_format", "prompt", "system_prompt"):
-            begin, end = self.members.get(name, (0, 0))
-            count += (end - begin) // BYTES_PER_TOKEN
-        return max(1, count)
+        if not self._prompt_tokens:
+            count = sum([_message_tokens(message) for message in self.typed.messages or ()])
+            for name, (begin, end) in self.members.items():
+                if name in READ_BY_THE_MODEL:
+                    count += (end - begin) // BYTES_PER_TOKEN
+            self._prompt_tokens = max(1, count)
+        return self._prompt_tokens
 
 
 def parse_request(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
@@ -90,7 +94,7 @@ def parse_request(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     members = spans(body)
     typed = decode_body(body, members)
     _check_prompt(typed, members)
-    _check_values(typed)
+    _check_values(typed, members)
     _check_stops(typed)
     _check_tools(typed)
     _check_format(typed)
@@ -122,22 +126,27 @@ def _check_prompt(typed: Body, members: dict[str, Span]) -> None:
             raise wrong(f"messages.{index}.role", message.role, f"it may be one of {', '.join(ROLES)}")
 
 
-def _check_values(typed: Body) -> None:
-    for name, (low, high) in RANGES.items():
-        value = getattr(typed, name)
-        if value is None or (low <= value and (high is None or value <= high)):
-            continue
-        code = "integer_below_min_value" if value < low else "integer_above_max_value"
-        span = f"{low} to {high}" if high is not None else f"{low} or more"
-        raise wrong(name, value, f"it may be {span}", code if isinstance(value, int) else "invalid_value")
-    for name, words in WORDS.items():
-        value = getattr(typed, name)
-        if value is not None and value not in words:
-            raise wrong(name, value, f"it may be one of {', '.join(words)}")
+def _check_values(typed: Body, members: dict[str, Span]) -> None:
+    for name in members:
+        if name in RANGES:
+            _check_range(name, getattr(typed, name))
+        elif name in WORDS:
+            value, words = getattr(typed, name), WORDS[name]
+            if value is not None and value not in words:
+                raise wrong(name, value, f"it may be one of {', '.join(words)}")
     if typed.top_logprobs is not None and not typed.logprobs:
         raise wrong("top_logprobs", typed.top_logprobs, "it needs `logprobs`: true")
     if typed.stream_options is not None and not typed.stream:
         raise wrong("stream_options", typed.stream_options, "it needs `stream`: true")
+
+
+def _check_range(name: str, value: float | None) -> None:
+    low, high = RANGES[name]
+    if value is None or (low <= value and (high is None or value <= high)):
+        return
+    code = "integer_below_min_value" if value < low else "integer_above_max_value"
+    span = f"{low} to {high}" if high is not None else f"{low} or more"
+    raise wrong(name, value, f"it may be {span}", code if isinstance(value, int) else "invalid_value")
 
 
 def _check_stops(typed: Body) -> None:
@@ -180,15 +189,16 @@ def _check_format(typed: Body) -> None:
         raise missing("response_format.json_schema.name", "1 to 64 of a-z, A-Z, 0-9, _ and -")
 
 
-def _is_passable(typed: Body) -> bool:
-    if any(getattr(typed, name) is not None for name in FOREIGN_FIELDS):
-        return False
+def _is_passable(typed: Body, members: dict[str, Span]) -> bool:
+    for name in members:
+        if name in FOREIGN_FIELDS and getattr(typed, name) is not None:
+            return False
     choice = typed.tool_choice
     if isinstance(choice, dict) and choice.get("type") in FOREIGN_CHOICES:
         return False
-    if any(_is_foreign_tool(tool) for tool in typed.tools or ()):
+    if any(map(_is_foreign_tool, typed.tools or ())):
         return False
-    return not any(_has_foreign_part(message) for message in typed.messages or ())
+    return not any(map(_has_foreign_part, typed.messages or ()))
 
 
 def _is_foreign_tool(tool: ToolPeek) -> bool:

@@ -91,7 +91,9 @@ class Body(Struct):
 
 KNOWN = frozenset(Body.__struct_fields__)
 # Fields a Chat server does not know: such a body is translated even towards a Chat upstream.
-FOREIGN_FIELDS = ("prompt", "system_prompt", "system", "stop_sequences", "thinking", "output_config")
+FOREIGN_FIELDS = frozenset(
+    {"prompt", "system_prompt", "system", "stop_sequences", "thinking", "output_config"}
+)
 FOREIGN_PARTS = frozenset(
     {
         "image",
