@@ -176,6 +176,7 @@ class Gateway:
             self.services,
             self._body_limits(),
             once(serve),
+            is_free=serve in (serve_message_count, serve_response_count),
         )
 
     def _body_limits(self, bytes_max: int | None = None) -> BodyLimits:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from modelway.api.edge import AsgiClient, Body, BodyLimits, Receive, Scope, Send
 from modelway.api.endpoint import Endpoint
 from modelway.calls.call import Call, Client, Services
+from modelway.calls.refusals import Refusals
 from modelway.calls.serve import serve
 from modelway.conversation.errors import CallError
 from modelway.protocols.interface import WireProtocol
@@ -16,13 +17,20 @@ Serve = Callable[[Call, Services, Client], Awaitable[None]]
 
 
 class Inference(Endpoint):
-    """One inference path: its protocol and the limits of its body."""
+    """One inference path: its protocol and the limits of its body. What `is_free` has no rows of usage."""
 
     def __init__(
-        self, protocol: WireProtocol, services: Services, limits: BodyLimits, serve: Serve = serve
+        self,
+        protocol: WireProtocol,
+        services: Services,
+        limits: BodyLimits,
+        serve: Serve = serve,
+        *,
+        is_free: bool = False,
     ) -> None:
         super().__init__(protocol, services)
         self._limits, self._answer = limits, serve
+        self._refusals = None if is_free else Refusals(services)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services, task = self._services, asyncio.current_task()
@@ -45,7 +53,12 @@ class Inference(Endpoint):
 
         call = self.call(scope, read_body, request_id)
         body = Body(receive, call.headers, self._limits)
-        await self._answer(call, self._services, client)
+        try:
+            await self._answer(call, self._services, client)
+        except CallError as error:
+            if self._refusals is not None:
+                self._refusals.note(call, error)
+            raise
 
     async def tell(self, client: AsgiClient, error: CallError, request_id: str) -> None:
         if not error.recorded:

@@ -48,6 +48,7 @@ async def authenticate(
     key = await services.keys.find(presented)
     if key is None or not is_alive(key, round(services.now() * 1000)):
         raise CallError("unauthenticated", "This API key is not valid here")
+    call.key = key
     check(key, call.path, call.address)
     return key
 
@@ -57,6 +58,7 @@ async def admitted(
     key: Key, request: Request, call: Call, client: Client, services: Services
 ) -> AsyncIterator[Meter]:
     """The call counts as live inside, and is recorded once, whatever ends it."""
+    call.asked = request
     if services.draining:
         raise CallError("overloaded", "This gateway is shutting down; try again", retry_after_s=1)
     if len(services.admitted) >= services.concurrency_max:

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from modelway.accounts.keys import Key
 from modelway.catalog.cards import Catalog
 from modelway.conversation.errors import CallError
 from modelway.conversation.translation import Warning
 from modelway.engine.process import Engine
 from modelway.observe import Log, Metrics
-from modelway.protocols.interface import ProtocolName, WireProtocol
+from modelway.protocols.interface import ProtocolName, Request, WireProtocol
 from modelway.providers.registry import Registry
 from modelway.providers.upstream import UpstreamClient
 from modelway.store.database import Database
@@ -47,6 +48,8 @@ class Call:
     address: str  # where it came from; empty when that is not known
     warnings: list[Warning] = field(default_factory=list)  # what its model's card made of it
     reply_id: str = ""  # the id a response has been promised under, before it is made
+    key: Key | None = None  # once it is known whose call it is
+    asked: Request | None = None  # once its body is understood
 
     @property
     def strict(self) -> bool:

@@ -38,7 +38,7 @@ def card_of(model: Model) -> Card:
 
 async def received(call: Call, services: Services) -> Request:
     """The request, typed and right for the model it names; what was mended is in `call.warnings`."""
-    request = call.protocol.parse(await call.read_body(), call.headers)
+    request = call.asked = call.protocol.parse(await call.read_body(), call.headers)
     fitting = checked(request, services.registry.find(request.model), call)
     call.warnings.extend(fitting.warnings)
     return fitting.request

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import msgspec
 
@@ -78,7 +77,8 @@ async def _serve_once(serve: Serve, key: str, call: Call, services: Services, cl
     recorder = Recorder(client)
     services.usage_log.wanted[call.id] = wanted
     try:
-        await serve(replace(call, read_body=read_again), services, recorder)
+        call.read_body = read_again
+        await serve(call, services, recorder)
     except InUse as taken:
         await _replay(taken.kept, wanted, client)
     except CallError as error:

@@ -1,0 +1,70 @@
+"""Calls of a known key that were refused before they were admitted: they have a row like every other call.
+
+What has no known key has no account to show it to. A client that is refused and asks again without pause
+would fill the disk, so of one key's refusals only so many a second are kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from modelway.calls.call import Call, Services
+from modelway.calls.settle import MODEL_CHARACTERS_MAX
+from modelway.conversation.errors import CallError
+from modelway.store.usage import UsageRow
+
+# Of one key, path and worker. A person's mistakes are far below; at 200 bytes a row, a loop that never stops
+# writes less than 400 MB a day.
+KEPT_PER_SECOND_MAX = 20
+
+
+class Refusals:
+    """The refusals of one path."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._second = 0
+        self._kept: Counter[str] = Counter()
+
+    def note(self, call: Call, error: CallError) -> None:
+        """Write the call's row, unless it has one, belongs to nobody known, or its key has had enough."""
+        if error.recorded or call.key is None:
+            return
+        second = int(self._services.clock())
+        if second != self._second:
+            self._second = second
+            self._kept.clear()
+        self._kept[call.key.id] += 1
+        if self._kept[call.key.id] <= KEPT_PER_SECOND_MAX:
+            self._services.usage_log.append(_row(call, error, self._services.clock()))
+
+
+def _row(call: Call, error: CallError, ended_s: float) -> UsageRow:
+    assert call.key is not None
+    asked = call.asked
+    return UsageRow(
+        request_id=call.id,
+        account_id=call.key.account_id,
+        key_id=call.key.id,
+        started_at_ms=round(call.began_at_s * 1000),
+        protocol=call.protocol.name,
+        model_asked=asked.model[:MODEL_CHARACTERS_MAX] if asked is not None else "",
+        model_answered=None,
+        provider=None,
+        upstream_protocol=None,
+        status=error.status_on(call.protocol.name),
+        outcome=error.kind.name,
+        error_code=error.code,
+        stream=asked is not None and asked.stream,
+        input_tokens=0,
+        cache_read_tokens=None,
+        cache_write_5m_tokens=None,
+        cache_write_1h_tokens=None,
+        output_tokens=0,
+        reasoning_tokens=None,
+        estimated=False,
+        cost_nano_usd=0,
+        first_token_ms=None,
+        duration_ms=round((ended_s - call.began_s) * 1000),
+        member_id=call.key.member_id,
+    )

@@ -1,0 +1,61 @@
+"""A call that is refused before it is let in has its row, too, if it is known whose it is."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+from tests.fix_gateway import Gateway, until
+from tests.fix_upstream import CHAT, COUNT_TOKENS, EMBEDDINGS, MESSAGES
+from tests.whole.wire import Answer, call
+
+HELLO = [{"role": "user", "content": "Hello."}]
+
+
+def row_of(gateway: Gateway, answer: Answer) -> dict[str, object]:
+    """The row of that answer's call, once it is there."""
+    with closing(sqlite3.connect(gateway.database)) as connection:
+        connection.row_factory = sqlite3.Row
+        query = "SELECT * FROM usage WHERE request_id = ?"
+        row = until(
+            lambda: connection.execute(query, (answer.headers["request-id"],)).fetchone(), "the call's row"
+        )
+    return dict(row)
+
+
+def count_of(gateway: Gateway) -> int:
+    with closing(sqlite3.connect(gateway.database)) as connection:
+        count: int = connection.execute("SELECT count(*) FROM usage").fetchone()[0]
+        return count
+
+
+def test_a_bad_request_an_unknown_model_and_a_forbidden_one_have_rows(gateway: Gateway) -> None:
+    bad = row_of(gateway, call(gateway, CHAT, {"model": "chat-model", "messages": "Hello."}))
+    unknown = row_of(
+        gateway, call(gateway, MESSAGES, {"model": "nobody", "max_tokens": 1, "messages": HELLO})
+    )
+    embedded = row_of(gateway, call(gateway, EMBEDDINGS, {"model": "nobody", "input": "Hello."}))
+
+    assert (bad["status"], bad["outcome"], bad["provider"], bad["cost_nano_usd"]) == (400, "invalid", None, 0)
+    assert (unknown["status"], unknown["outcome"], unknown["model_asked"]) == (404, "unknown_model", "nobody")
+    assert (embedded["status"], embedded["model_asked"]) == (404, "nobody")
+
+
+def test_an_idempotency_key_hides_nothing_of_a_refusal(gateway: Gateway) -> None:
+    headers = {"idempotency-key": "refused-1"}
+
+    row = row_of(gateway, call(gateway, CHAT, {"model": "nobody", "messages": HELLO}, headers=headers))
+
+    assert (row["status"], row["model_asked"]) == (404, "nobody")
+
+
+def test_strangers_and_counts_have_none_and_a_loop_has_only_so_many(gateway: Gateway) -> None:
+    before = count_of(gateway)
+    for headers in ({"authorization": ""}, {"authorization": "Bearer sk-mw-wrong"}):
+        assert call(gateway, CHAT, {"model": "chat-model", "messages": HELLO}, headers=headers).status == 401
+    assert call(gateway, COUNT_TOKENS, {"model": "nobody", "messages": HELLO}).status == 404
+    asked = [call(gateway, CHAT, {"model": "nobody", "messages": HELLO}) for _ in range(300)]
+
+    assert {answer.status for answer in asked} == {404}
+    row_of(gateway, call(gateway, MESSAGES, {"model": "last", "max_tokens": 1, "messages": HELLO}))
+    assert 1 < count_of(gateway) - before < len(asked)
