@@ -16,7 +16,7 @@ from modelway.manage.budgets import (
     remove_budget,
 )
 from modelway.manage.ids import Source
-from modelway.manage.keys import KeyWishes, change_limit, create_key, rotate_key
+from modelway.manage.keys import KeyWishes, change_key, create_key, rotate_key
 from modelway.store.budgets import find_terms
 from modelway.store.database import Database
 from modelway.store.ledger import Ledger
@@ -130,7 +130,7 @@ async def test_a_key_that_gets_a_limit_has_spent_what_it_has_spent(database: Dat
     ledger.append(row, settlement)
     await ledger.flush()
 
-    changed = await change_limit(database, new.key.id, 100, "monthly", NOW)
+    changed = await change_key(database, new.key.id, {"limit_nano_usd": 100, "resets": "monthly"}, NOW)
 
     terms = await ledger.terms(account)
     caps = terms.caps(changed, "small", NOW_MS)

@@ -8,14 +8,14 @@ import io
 import pytest
 
 from tests.fix_gateway import Gateway
+from tests.management.conftest import Keys, bearer
 from tests.whole.wire import assert_is_the_envelope, call
 
 
-@pytest.fixture(scope="module")
-def manager(scripted_gateway: Gateway) -> dict[str, str]:
+@pytest.fixture
+def manager(keys: Keys) -> dict[str, str]:
     """The header of a management key of the installation's owner."""
-    text = scripted_gateway.manage("keys", "create", "--name", "=manager", "--management").strip()
-    return {"authorization": f"Bearer {text}"}
+    return bearer(keys["owner"])
 
 
 def test_either_header_opens_a_management_path(gateway: Gateway, manager: dict[str, str]) -> None:
@@ -72,7 +72,7 @@ def test_lists_come_as_csv(
     rows = list(csv.DictReader(io.StringIO(answer.body.decode())))
     listed = call(gateway, "/v1/keys", headers=manager).json()["data"]
     assert [row["id"] for row in rows] == [key["id"] for key in listed]
-    assert "'=manager" in [row["name"] for row in rows], "a spreadsheet would take the name for a formula"
+    assert "'=owner" in [row["name"] for row in rows], "a spreadsheet would take the name for a formula"
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from modelway.accounts.keys import Key, may_reach
 from modelway.accounts.roles import Asker, check, may
@@ -27,10 +27,34 @@ from modelway.calls.admit import authenticate
 from modelway.calls.call import Services
 from modelway.conversation.errors import CallError
 from modelway.manage.access import account_of, asker_of
+from modelway.manage.ids import SYSTEM, Doer, Source
 
 # A key with a hundred models and a hundred addresses is 25 KiB.
 BODY_BYTES_MAX = 64 * 1024
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run the text of such a cell
+
+
+PAGE_SIZE, PAGE_SIZE_MAX = 50, 1000  # rows; a thousand keys are 500 KB
+
+AnyAccount = Annotated[
+    str | None, Meta(description="Another account's name or id; only for the installation's owner.")
+]
+
+
+class PageQuery(Struct, frozen=True):
+    """Which page of a list, of which account."""
+
+    cursor: Annotated[str, Meta(description="`next_cursor` of the page before.")] = ""
+    limit: Annotated[
+        int, Meta(ge=1, le=PAGE_SIZE_MAX, description=f"Rows per page; {PAGE_SIZE} unless said.")
+    ] = PAGE_SIZE
+    account: AnyAccount = None
+
+
+class AccountQuery(Struct, frozen=True):
+    """Of which account."""
+
+    account: AnyAccount = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +80,13 @@ class Asked:
     id: str
     query: Any  # of the row's own types
     body: Any
+    idempotency_key: str | None = None
+
+    @property
+    def source(self) -> Source:
+        """Ids and times for `manage`, and who asks, for the trail."""
+        key = self.asker.key
+        return replace(SYSTEM, doer=Doer("api", key.id, key.member_id, self.request_id))
 
     @property
     def now_ms(self) -> int:
@@ -132,7 +163,8 @@ class Management(Endpoint):
             if call.headers.get("content-length", "0") != "0" or "transfer-encoding" in call.headers:
                 raw = await Body(receive, call.headers, self._limits(row.body_bytes_max)).read()
             body = read_body(row.body, raw)
-        asked = Asked(asker, services, self._secret, request_id, id_, query, body)
+        once = call.headers.get("idempotency-key")
+        asked = Asked(asker, services, self._secret, request_id, id_, query, body, once)
         answer = await row.answer(asked)
         if not isinstance(answer, Page):
             await client.answer(200, answer, NOT_STORED)

@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Meta, Struct
 
-from modelway.accounts.money import parse_usd
+from modelway.accounts.money import format_usd, parse_usd
+from modelway.accounts.windows import as_text
 from modelway.conversation.errors import CallError
 from modelway.protocols.members import DEPTH_MAX, depth_exceeds
 
@@ -84,6 +85,16 @@ def nano_usd(value: str | float, param: str) -> int:
 def epoch_ms(moment: datetime | int) -> int:
     """Milliseconds since 1970."""
     return moment * 1000 if isinstance(moment, int) else round(moment.timestamp() * 1000)
+
+
+def usd(nano: int | None) -> str | None:
+    """An amount as answers show it."""
+    return None if nano is None else format_usd(nano)
+
+
+def moment(ms: int | None) -> str | None:
+    """A time as answers show it."""
+    return None if ms is None else as_text(ms)
 
 
 def _converted(type_: type[S], given: Mapping[str, Any], *, strict: bool) -> S:

@@ -7,7 +7,6 @@ from modelway.accounts.roles import Asker, check, may
 from modelway.conversation.errors import CallError
 from modelway.manage.keys import no_key
 from modelway.manage.names import parse_reference
-from modelway.manage.people import OWNER_SETTING
 from modelway.store import people, settings
 from modelway.store.database import Connection, Database
 
@@ -17,7 +16,7 @@ async def asker_of(database: Database, key: Key) -> Asker:
 
     def query(connection: Connection) -> Asker:
         member = people.find_member(connection, key.account_id, key.member_id)
-        owner = settings.get(connection, OWNER_SETTING)
+        owner = settings.get(connection, settings.OWNER_ACCOUNT_ID)
         return Asker(key, None if member is None else member.role, owner == key.account_id)
 
     return await database.read(query)
@@ -38,15 +37,29 @@ async def account_of(database: Database, asker: Asker, wanted: str | None) -> st
 
 
 def check_key_write(asker: Asker, kind: str, member_id: str | None) -> None:
-    """Return if `asker` may make or change a key of this kind that belongs to this member, else raise 403.
+    """Return if `asker` may make or change keys of this kind that belong to this member, else raise 403.
 
-    Whoever could rotate an owner's management key would hold an owner's key, so those are the owners'.
+    Whoever could rotate an owner's management key would hold an owner's key, so those are the owners'; and
+    a management key with limits of its own makes none without them.
     """
-    is_own = member_id is not None and member_id == asker.member_id
-    if kind == "management":
-        check(asker, "keys:write_management")
-    else:
+    if kind != "management":
+        is_own = member_id is not None and member_id == asker.member_id
         check(asker, "keys:write" if is_own else "keys:write_any")
+        return
+    check(asker, "keys:write_management")
+    own = asker.key
+    if own.endpoints is not None or own.addresses is not None or own.expires_at_ms is not None:
+        raise CallError(
+            "forbidden",
+            f"the management key {own.masked} is limited itself (paths, addresses or time); one without such "
+            "limits may make and change management keys",
+        )
+
+
+def check_key_end(asker: Asker, key: Key) -> None:
+    """As `check_key_write`, for an end or a successor: any management key may give itself up, too."""
+    if asker.key.id != key.id:
+        check_key_write(asker, key.kind, key.member_id)
 
 
 def check_key_read(asker: Asker, key: Key) -> None:

@@ -12,6 +12,7 @@ from modelway.conversation.errors import CallError
 from modelway.manage.ids import SYSTEM, Source
 from modelway.manage.money import find_account
 from modelway.manage.names import parse_reference
+from modelway.manage.trail import note
 from modelway.store import budgets, keys, people
 from modelway.store.budgets import BUDGETS_MAX, Budget, Scope
 from modelway.store.database import Connection, Database
@@ -64,12 +65,17 @@ async def create_budget(
             created_at_ms=source.now_ms(),
         )
         budgets.add_budget(connection, budget)
+        names = ("scope", "subject", "resets", "limit_nano_usd", "alerts")
+        details = {each: getattr(budget, each) for each in names}
+        note(connection, source, found.id, "budget.create", budget.id, **details)
         return budget
 
     return await database.write(change)
 
 
-async def change_budget(database: Database, account: str, budget_id: str, limit_nano_usd: int) -> None:
+async def change_budget(
+    database: Database, account: str, budget_id: str, limit_nano_usd: int, source: Source = SYSTEM
+) -> None:
     """Another limit; every worker hears of it within a second."""
     _check(limit_nano_usd, ())
 
@@ -77,6 +83,7 @@ async def change_budget(database: Database, account: str, budget_id: str, limit_
         found = find_account(connection, account)
         if not budgets.change_limit(connection, found.id, budget_id, limit_nano_usd):
             raise _no_budget(budget_id)
+        note(connection, source, found.id, "budget.change", budget_id, limit_nano_usd=limit_nano_usd)
 
     await database.write(change)
 
@@ -88,6 +95,7 @@ async def remove_budget(database: Database, account: str, budget_id: str, source
         found = find_account(connection, account)
         if not budgets.remove_budget(connection, found.id, budget_id, source.now_ms()):
             raise _no_budget(budget_id)
+        note(connection, source, found.id, "budget.remove", budget_id)
 
     await database.write(change)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, TypedDict
 
 from modelway.accounts.keys import (
     Key,
@@ -18,6 +20,7 @@ from modelway.accounts.keys import (
 from modelway.conversation.errors import CallError
 from modelway.manage.ids import SYSTEM, Source
 from modelway.manage.names import parse_name, parse_reference
+from modelway.manage.trail import note
 from modelway.store import key_changes, keys, people
 from modelway.store.database import Connection, Database
 
@@ -50,6 +53,18 @@ class KeyWishes:
     addresses: list[str] | None = None
 
 
+class KeyChanges(TypedDict, total=False):
+    """What a key is to become: as in `KeyWishes`, and only what is there is changed."""
+
+    name: str
+    models: list[str] | None
+    expires_at_ms: int | None
+    limit_nano_usd: int | None
+    resets: Resets
+    endpoints: list[str] | None
+    addresses: list[str] | None
+
+
 async def create_key(
     database: Database, secret: bytes, account: str, wishes: KeyWishes, source: Source = SYSTEM
 ) -> NewKey:
@@ -68,8 +83,9 @@ def add_key(
     now_ms = source.now_ms()
     if wishes.expires_at_ms is not None and wishes.expires_at_ms <= now_ms:
         raise CallError.invalid("the key would have expired before it is made", param="expires_at")
-    if wishes.limit_nano_usd is not None and wishes.limit_nano_usd < 0:
-        raise CallError.invalid("a key's limit is 0 USD or more", param="limit_usd")
+    _check_limit(wishes.limit_nano_usd)
+    if wishes.kind == "management" and (wishes.models or wishes.limit_nano_usd is not None):
+        raise _calls_no_model()
     text = source.new_key_text()
     key = Key(
         id=source.new_id("key"),
@@ -88,7 +104,21 @@ def add_key(
     )
     keys.add(connection, key, digest(secret, text))
     key_changes.restrict(connection, key)
+    note(connection, source, account_id, "key.create", key.id, **_shown(key))
     return NewKey(key, text)
+
+
+_NOTED = ("name", "masked", "kind", "member_id", *KeyChanges.__annotations__)
+
+
+def _shown(key: Key) -> dict[str, Any]:
+    """What the trail says of a key: enough to know it by, and what it may do."""
+    return {name: getattr(key, name) for name in _NOTED}
+
+
+def _check_limit(limit_nano_usd: int | None) -> None:
+    if limit_nano_usd is not None and limit_nano_usd < 0:
+        raise CallError.invalid("a key's limit is 0 USD or more", param="limit_usd")
 
 
 def _member_id(connection: Connection, account_id: str, wishes: KeyWishes) -> str | None:
@@ -101,8 +131,6 @@ def _member_id(connection: Connection, account_id: str, wishes: KeyWishes) -> st
         return wishes.member_id
     if wishes.kind == "api":
         return None
-    if wishes.models or wishes.limit_nano_usd is not None:
-        raise CallError.invalid("a management key calls no model: leave models and limit out", param="kind")
     members = people.list_members(connection, account_id)
     owner = next((member for member in members if member.role == "owner"), None)
     if owner is None:
@@ -143,28 +171,58 @@ async def rotate_key(
         key_changes.restrict(connection, key)
         key_changes.expire(connection, old, now_ms + round(overlap_s * 1000))
         key_changes.hand_over(connection, old, key, now_ms)
+        note(
+            connection,
+            source,
+            key.account_id,
+            "key.rotate",
+            old.id,
+            new_key_id=key.id,
+            masked=key.masked,
+            overlap_s=overlap_s,
+        )
         return NewKey(key, text)
 
     return await database.write(change)
 
 
-async def change_limit(
-    database: Database,
-    key_id: str,
-    limit_nano_usd: int | None,
-    resets: Resets = "never",
-    source: Source = SYSTEM,
-) -> Key:
-    """Another spending limit; every worker keeps it within a second, and counts what was spent before."""
-    if limit_nano_usd is not None and limit_nano_usd < 0:
-        raise CallError.invalid("a key's limit is 0 USD or more", param="limit_usd")
+async def change_key(database: Database, key_id: str, changes: KeyChanges, source: Source = SYSTEM) -> Key:
+    """Other terms for a key; every worker keeps them within a second. What was spent before counts against
+    another limit too. Raises CallError: not_found, conflict (it is revoked), invalid.
+    """
+    wanted: dict[str, Any] = dict(changes)
+    for name, parse in _PARSED.items():
+        if name in wanted:
+            wanted[name] = parse(wanted[name])
+    _check_limit(wanted.get("limit_nano_usd"))
 
     def change(connection: Connection) -> Key:
-        changed = replace(_find(connection, key_id), limit_nano_usd=limit_nano_usd, resets=resets)
-        key_changes.change_limit(connection, changed, source.now_ms())
+        now_ms, old = source.now_ms(), _find(connection, key_id)
+        if old.revoked_at_ms is not None:
+            raise CallError("conflict", f"the key {old.masked} is revoked", param="key")
+        ends_ms = wanted.get("expires_at_ms")
+        if ends_ms is not None and ends_ms <= now_ms:
+            raise CallError.invalid("this is in the past; to end the key now, revoke it", param="expires_at")
+        changed = replace(old, **wanted)
+        if changed.kind == "management" and (changed.models or changed.limit_nano_usd is not None):
+            raise _calls_no_model()
+        key_changes.change(connection, changed, wanted, now_ms)
+        note(connection, source, changed.account_id, "key.change", key_id, **wanted)
         return changed
 
     return await database.write(change)
+
+
+_PARSED: dict[str, Callable[[Any], object]] = {
+    "name": parse_name,
+    "models": parse_models,
+    "endpoints": parse_endpoints,
+    "addresses": parse_addresses,
+}
+
+
+def _calls_no_model() -> CallError:
+    return CallError.invalid("a management key calls no model: leave models and limit out", param="kind")
 
 
 async def list_keys(database: Database, account: str | None = None, after: str = "") -> list[Key]:
@@ -188,8 +246,11 @@ async def revoke_key(database: Database, key_id: str, source: Source = SYSTEM) -
     parse_reference(key_id, "key")
 
     def change(connection: Connection) -> Key:
-        keys.revoke(connection, key_id, source.now_ms())
-        return _find(connection, key_id)
+        is_revoked = keys.revoke(connection, key_id, source.now_ms())
+        key = _find(connection, key_id)
+        if is_revoked:
+            note(connection, source, key.account_id, "key.revoke", key_id, masked=key.masked)
+        return key
 
     return await database.write(change)
 

@@ -10,13 +10,15 @@ from modelway.accounts.money import format_usd
 from modelway.conversation.errors import CallError
 from modelway.manage.ids import SYSTEM, Source
 from modelway.manage.names import parse_reference
-from modelway.store import entries, people, vouchers
+from modelway.manage.trail import note as write_down
+from modelway.store import entries, people, settings, vouchers
 from modelway.store.database import Connection, Database
 from modelway.store.entries import CASH, REVENUE, Entry
 from modelway.store.people import Account, Billing, Money
 
 AMOUNT_NANO_USD_MAX = 10**16  # ten million dollars: more at once is a slip of the finger
 NOTE_CHARACTERS_MAX = 500
+ONCE_CHARACTERS_MAX = 255  # as Stripe takes; a UUID is 36
 PAGE_MAX = 1_000
 
 
@@ -52,29 +54,50 @@ async def show(database: Database, account: str) -> Statement:
 
 
 async def top_up(
-    database: Database, account: str, amount_nano_usd: int, note: str | None = None, source: Source = SYSTEM
+    database: Database,
+    account: str,
+    amount_nano_usd: int,
+    note: str | None = None,
+    source: Source = SYSTEM,
+    once: str | None = None,
 ) -> Entry:
-    """Put money in; on the disk when this returns. Raises CallError: invalid, not_found, unavailable."""
+    """Put money in; on the disk when this returns. Raises CallError: invalid, not_found, unavailable.
+
+    `once` is whatever the caller names this payment by: asked again under the same name, the same line is
+    the answer and nothing moves. So for `withdraw` and `refund`.
+    """
     _check_amount(amount_nano_usd)
 
     def change(connection: Connection) -> Entry:
         found = find_account(connection, account)
-        entry = _incoming(source, found.id, "top_up", amount_nano_usd, note=_note(note))
+        entry = _incoming(source, found.id, "top_up", amount_nano_usd, note=_note(note), once=once)
+        if (repeated := _repeated(connection, entry)) is not None:
+            return repeated
         entries.move_credit(connection, entry)
+        _write_down(connection, source, entry)
         return entry
 
     return await database.write(change)
 
 
 async def withdraw(
-    database: Database, account: str, amount_nano_usd: int, note: str | None = None, source: Source = SYSTEM
+    database: Database,
+    account: str,
+    amount_nano_usd: int,
+    note: str | None = None,
+    source: Source = SYSTEM,
+    once: str | None = None,
 ) -> Entry:
     """Take money out again: only what is neither spent nor held."""
     _check_amount(amount_nano_usd)
 
     def change(connection: Connection) -> Entry:
         found = find_account(connection, account)
-        entry = replace_sides(_incoming(source, found.id, "withdrawal", amount_nano_usd, note=_note(note)))
+        entry = replace_sides(
+            _incoming(source, found.id, "withdrawal", amount_nano_usd, note=_note(note), once=once)
+        )
+        if (repeated := _repeated(connection, entry)) is not None:
+            return repeated
         if not entries.move_credit(connection, entry):
             raise CallError(
                 "conflict",
@@ -82,6 +105,7 @@ async def withdraw(
                 "spent nor held",
                 param="usd",
             )
+        _write_down(connection, source, entry)
         return entry
 
     return await database.write(change)
@@ -94,6 +118,7 @@ async def refund(
     amount_nano_usd: int | None = None,
     note: str | None = None,
     source: Source = SYSTEM,
+    once: str | None = None,
 ) -> Entry:
     """Give back a charge, or a part of it, as a new entry; the charge itself stays as it is.
 
@@ -110,14 +135,24 @@ async def refund(
         entries.lock_account(connection, charged.account_id)
         left = charged.amount_nano_usd - entries.refunded(connection, charged)
         amount = left if amount_nano_usd is None else amount_nano_usd
+        entry = _incoming(
+            source,
+            charged.account_id,
+            "refund",
+            amount,
+            debit=REVENUE,
+            reference=entry_id,
+            note=_note(note),
+            once=once,
+        )
+        if (repeated := _repeated(connection, entry, any_amount=amount_nano_usd is None)) is not None:
+            return repeated
         if not 0 < amount <= left:
             raise CallError(
                 "conflict", f"of charge {entry_id!r}, {format_usd(left)} USD can be refunded", param="usd"
             )
-        entry = _incoming(
-            source, charged.account_id, "refund", amount, debit=REVENUE, reference=entry_id, note=_note(note)
-        )
         entries.move_credit(connection, entry)
+        _write_down(connection, source, entry)
         return entry
 
     return await database.write(change)
@@ -137,15 +172,18 @@ async def create_voucher(
         raise CallError.invalid("the voucher would have expired before it is made", param="expires_at")
     text = mint_voucher(source.random_bytes(RANDOM_BYTES))
     voucher = NewVoucher(text, f"{text[:8]}…{text[-4:]}", amount_nano_usd, expires_at_ms)
-    await database.write(
-        lambda connection: vouchers.add(
-            connection,
-            vouchers.Voucher(
-                _voucher_digest(secret, text), voucher.masked, amount_nano_usd, now_ms, expires_at_ms
-            ),
+
+    def change(connection: Connection) -> NewVoucher:
+        row = vouchers.Voucher(
+            _voucher_digest(secret, text), voucher.masked, amount_nano_usd, now_ms, expires_at_ms
         )
-    )
-    return voucher
+        vouchers.add(connection, row)
+        owner = settings.get(connection, settings.OWNER_ACCOUNT_ID) or ""
+        details = {"usd": format_usd(amount_nano_usd), "expires_at_ms": expires_at_ms}
+        write_down(connection, source, owner, "voucher.create", voucher.masked, **details)
+        return voucher
+
+    return await database.write(change)
 
 
 async def redeem_voucher(
@@ -161,13 +199,14 @@ async def redeem_voucher(
             raise CallError("not_found", "this voucher is not valid here", param="voucher")
         entry = _incoming(source, found.id, "voucher", voucher.amount_nano_usd, reference=voucher.masked)
         entries.move_credit(connection, entry)
+        _write_down(connection, source, entry)
         return entry
 
     return await database.write(change)
 
 
 async def change_terms(
-    database: Database, account: str, billing: Billing, limit_nano_usd: int | None
+    database: Database, account: str, billing: Billing, limit_nano_usd: int | None, source: Source = SYSTEM
 ) -> Account:
     """Make an account prepaid (no limit is given then) or postpaid with this limit (None: none)."""
     billing, limit = checked_terms(billing, limit_nano_usd)
@@ -175,6 +214,8 @@ async def change_terms(
     def change(connection: Connection) -> Account:
         found = find_account(connection, account)
         people.change_terms(connection, found.id, billing, limit)
+        details = {"billing": billing, "limit_nano_usd": limit}
+        write_down(connection, source, found.id, "account.terms", found.id, **details)
         return replace(found, billing=billing, limit_nano_usd=limit)
 
     return await database.write(change)
@@ -222,7 +263,13 @@ def _incoming(
     debit: str = CASH,
     reference: str | None = None,
     note: str | None = None,
+    once: str | None = None,
 ) -> Entry:
+    if once is not None and (not 0 < len(once) <= ONCE_CHARACTERS_MAX or not once.isprintable()):
+        raise CallError.invalid(
+            f"{once[:40]!r} names no payment; 1 to {ONCE_CHARACTERS_MAX} printable characters do",
+            param="idempotency-key",
+        )
     return Entry(
         id=source.new_id("ent"),
         account_id=account_id,
@@ -231,14 +278,39 @@ def _incoming(
         credit=account_id,
         amount_nano_usd=amount,
         created_at_ms=source.now_ms(),
+        attempt_id=None if once is None else f"{account_id}/{once}",
         reference=reference,
         note=note,
+    )
+
+
+def _repeated(connection: Connection, entry: Entry, *, any_amount: bool = False) -> Entry | None:
+    """The line that was made when this was asked first, if it was; 422 if that was something else."""
+    if entry.attempt_id is None:
+        return None
+    entries.lock_account(connection, entry.account_id)
+    made = entries.find_repeat(connection, entry.account_id, entry.attempt_id)
+    if made is None:
+        return None
+    same = (made.kind, made.reference) == (entry.kind, entry.reference)
+    if same and (any_amount or made.amount_nano_usd == entry.amount_nano_usd):
+        return made
+    raise CallError(
+        "idempotency_mismatch",
+        f"this Idempotency-Key was used for {format_usd(made.amount_nano_usd)} USD ({made.kind}); "
+        "use another for another payment",
+        param="idempotency-key",
     )
 
 
 def replace_sides(entry: Entry) -> Entry:
     """The same amount the other way."""
     return entry._replace(debit=entry.credit, credit=entry.debit)
+
+
+def _write_down(connection: Connection, source: Source, entry: Entry) -> None:
+    details = {"usd": format_usd(entry.amount_nano_usd), "reference": entry.reference, "note": entry.note}
+    write_down(connection, source, entry.account_id, f"money.{entry.kind}", entry.id, **details)
 
 
 def _check_amount(amount_nano_usd: int) -> None:

@@ -439,6 +439,13 @@ def lock_account(connection: Connection, account_id: str) -> None:
     lock_accounts(connection, {account_id})
 
 
+def find_repeat(connection: Connection, account_id: str, attempt_id: str) -> Entry | None:
+    """The line of an account that was made under this `attempt_id`; who asks holds `lock_account`."""
+    statement = select(entries).where(entries.c.attempt_id == attempt_id, entries.c.account_id == account_id)
+    row = connection.execute(statement).first()
+    return None if row is None else Entry(*row)
+
+
 def refunded(connection: Connection, charged: Entry) -> int:
     """How much of a charge was given back already, by people or by a worker that had been taken for dead."""
     given_back = or_(

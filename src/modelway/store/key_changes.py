@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import Connection, select, update
 
 from modelway.accounts.keys import Key
@@ -30,10 +32,13 @@ def expire(connection: Connection, key: Key, at_ms: int) -> None:
     _change(connection, key.id, expires_at_ms=ends_ms)
 
 
-def change_limit(connection: Connection, key: Key, now_ms: int) -> None:
-    """Store `key`'s limit and window; what it spent in that window before counts."""
-    _change(connection, key.id, limit_nano_usd=key.limit_nano_usd, resets=key.resets)
-    if key.limit_nano_usd is not None:
+def change(connection: Connection, key: Key, changed: Collection[str], now_ms: int) -> None:
+    """Store the fields of `key` that are named; what it spent in a window before counts in the window of
+    another limit.
+    """
+    values = {name: getattr(key, name) for name in changed}
+    _change(connection, key.id, **{n: list(v) if isinstance(v, tuple) else v for n, v in values.items()})
+    if key.limit_nano_usd is not None and {"limit_nano_usd", "resets"} & set(changed):
         limit = Budget(
             key.id, key.account_id, "key", key.id, key.resets, key.limit_nano_usd, created_at_ms=now_ms
         )

@@ -56,6 +56,12 @@ def list_keys(connection: Connection, account_id: str | None = None, after: str 
     return [_key(row) for row in connection.execute(statement).mappings()]
 
 
+def of_member(connection: Connection, member_id: str) -> list[str]:
+    """The ids of a member's keys that are not revoked, in one order everywhere: they will be locked."""
+    statement = select(keys.c.id).where(keys.c.member_id == member_id, keys.c.revoked_at_ms.is_(None))
+    return list(connection.execute(statement.order_by(keys.c.id)).scalars())
+
+
 def revoke(connection: Connection, key_id: str, now_ms: int) -> bool:
     """True if it was revoked by this; False if there is no such key or it was revoked before."""
     statement = (

@@ -76,9 +76,10 @@ def find_account(connection: Connection, name_or_id: str) -> Account | None:
     return None
 
 
-def list_accounts(connection: Connection) -> list[Account]:
-    rows = connection.execute(select(accounts).order_by(accounts.c.id)).mappings()
-    return [_account(row) for row in rows]
+def list_accounts(connection: Connection, after: str = "", limit: int | None = None) -> list[Account]:
+    """Oldest first, those with an id above `after`."""
+    statement = select(accounts).where(accounts.c.id > after).order_by(accounts.c.id).limit(limit)
+    return [_account(row) for row in connection.execute(statement).mappings()]
 
 
 def money_of(connection: Connection, account_id: str) -> Money:
@@ -111,17 +112,29 @@ def add_member(connection: Connection, member: Member) -> None:
 
 
 def find_member(connection: Connection, account_id: str, member_id: str | None) -> Member | None:
-    """The member of that id in that account; None for none, and for another account's."""
+    """The member of that id in that account; None for none, another account's and one who has left."""
     if member_id is None:
         return None
-    statement = select(members).where(members.c.id == member_id, members.c.account_id == account_id)
+    statement = select(members).where(
+        members.c.id == member_id, members.c.account_id == account_id, members.c.removed_at_ms.is_(None)
+    )
     row = connection.execute(statement).mappings().first()
     return None if row is None else _member(row)
 
 
 def list_members(connection: Connection, account_id: str) -> list[Member]:
-    statement = select(members).where(members.c.account_id == account_id).order_by(members.c.id)
-    return [_member(row) for row in connection.execute(statement).mappings()]
+    """Those who have not left, oldest first."""
+    statement = select(members).where(members.c.account_id == account_id, members.c.removed_at_ms.is_(None))
+    return [_member(row) for row in connection.execute(statement.order_by(members.c.id)).mappings()]
+
+
+def change_role(connection: Connection, member_id: str, role: Role) -> None:
+    connection.execute(update(members).where(members.c.id == member_id).values(role=role))
+
+
+def remove_member(connection: Connection, member_id: str, now_ms: int) -> None:
+    """They may do nothing any more; what they did still names them."""
+    connection.execute(update(members).where(members.c.id == member_id).values(removed_at_ms=now_ms))
 
 
 def _account(row: RowMapping) -> Account:

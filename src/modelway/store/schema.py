@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0005"  # the newest migration; zero-padded numbers, so that older compares less
+HEAD = "0006"  # the newest migration; zero-padded numbers, so that older compares less
 
 # Both databases name constraints the same, so that a later migration can drop one by name.
 metadata = MetaData(
@@ -60,6 +60,7 @@ members = Table(
     Column("name", Text, nullable=False),
     Column("role", Text, nullable=False),  # accounts.roles.Role
     Column("created_at_ms", BigInteger, nullable=False),
+    Column("removed_at_ms", BigInteger),  # keys and entries still name them
 )
 
 # What a program holds. The text of a key is nowhere: `digest` is its HMAC under the installation secret.
@@ -321,4 +322,20 @@ reasoning = Table(
     Column("call_id", Text, primary_key=True),  # as the model gave it
     Column("expires_at_ms", BigInteger, nullable=False, index=True),
     Column("layout", LargeBinary, nullable=False),  # JSON: sealed reasoning, and where text and calls stood
+)
+
+# Who changed what, line by line; nothing is ever changed here either: triggers refuse it.
+trail = Table(
+    "trail",
+    metadata,
+    Column("account_id", Text, primary_key=True),  # whose thing it was
+    Column("id", Text, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("via", Text, nullable=False),  # api | cli | page | start
+    Column("key_id", Text),  # the management key that asked
+    Column("member_id", Text),
+    Column("request_id", Text),
+    Column("action", Text, nullable=False),  # key.create, budget.remove, …
+    Column("subject", Text, nullable=False),  # the id of what was changed
+    Column("details", JSON(none_as_null=True), nullable=False),  # what it became; never a secret
 )

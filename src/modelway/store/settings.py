@@ -7,6 +7,8 @@ from sqlalchemy import Connection, select
 from modelway.store.schema import settings
 from modelway.store.statements import insert_for, insert_new
 
+OWNER_ACCOUNT_ID = "owner_account_id"  # the account that owns the installation
+
 
 def get(connection: Connection, name: str) -> str | None:
     value: str | None = connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar()
