@@ -42,7 +42,7 @@ bench: setup debian-packages ## measure against nginx and llama.cpp, write bench
 soak: setup ## ten minutes of streams and hang-ups, then a drain (ARGS="--minutes 60")
 	$(BIN)/python -m bench.soak $(ARGS)
 
-reliability: setup-dev ## crowds, kills and hang-ups against the ledger, write bench/RELIABILITY.md (ARGS="--kills 300")
+reliability: setup-dev ## crowds, kills, power cuts and hang-ups against the ledger, write bench/RELIABILITY.md
 	$(BIN)/python -m bench.reliability $(ARGS)
 
 docs: setup ## rewrite the generated tables of docs/ and check every link

@@ -1,7 +1,7 @@
 """Does the ledger hold when everything goes wrong? Runs the rigs of tests/ledger, writes RELIABILITY.md.
 
-Crowds on a balance for ten, kill -9 under forty streams, two hundred clients that hang up: on SQLite with
-one worker, on PostgreSQL with four (one where a worker is killed). The upstream's own log is the oracle.
+Crowds on a balance for ten, kill -9 under forty streams, power cuts, two hundred clients that hang up, kills
+in the middle of a migration. The upstream's own log is the oracle, or what was acknowledged.
 """
 
 import argparse
@@ -19,13 +19,16 @@ from bench.processes import ROOT
 from tests.fix_databases import PostgresqlServer
 from tests.fix_gateway import Gateway, filled
 from tests.fix_upstream import ScriptedUpstream
-from tests.ledger.rigs import AFFORDABLE, FREED_WITHIN_S, crowd, hang_up, kill_again_and_again, kill_config
+from tests.ledger.kills import FREED_WITHIN_S, kill_again_and_again, kill_config
+from tests.ledger.power import NoDisk, cut_again_and_again, disk
+from tests.ledger.rigs import AFFORDABLE, crowd, hang_up
 from tests.ledger.through_gateway import CONFIG, broken_books, open_account
 
 RESULTS = Path(__file__).with_name("RELIABILITY.md")
 SCRATCH = ROOT / "build" / "reliability"  # beside the checkout, so on a real disk
 CLOSED_WITHIN_S = 0.25
 SEED = 2026
+VERDICTS = {True: "holds", False: "**broken**", None: "not tried"}
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,14 @@ class Figure:
     name: str
     tried: str
     seen: str
-    holds: bool
+    holds: bool | None  # None: could not be tried here
 
 
 @dataclass(frozen=True)
 class Sizes:
     crowds: int
     kills: int
+    cuts: int
     clients: int
 
 
@@ -63,43 +67,66 @@ class Place:
         broken = broken_books(self.url)
         return Figure(f"invariants I1 to I8, {self.dialect}", "all rows", f"{len(broken)} broken", not broken)
 
+    def none(self, name: str, tried: str, found: list[str]) -> Figure:
+        return Figure(f"{name}, {self.dialect}", tried, str(len(found)), not found)
+
 
 def crowds(place: Place, sizes: Sizes) -> list[Figure]:
     """Two hundred calls at once on a balance for ten."""
     workers = 1 if place.dialect == "SQLite" else 4
-    gateway = place.gateway(CONFIG, workers).start()
-    sent = [crowd(gateway, place.upstream) for _ in range(sizes.crowds)]
+    gateway = place.gateway(CONFIG, workers)
+    gateway.api_key = open_account(gateway, "crowd", "--prepaid")
+    gateway.start()
+    sent = [crowd(gateway, place.upstream, place.url, "crowd") for _ in range(sizes.crowds)]
     gateway.stop()
-    name = f"calls sent on a balance for {AFFORDABLE}, 200 at once, {workers} workers, {place.dialect}"
+    processes = "one process" if workers == 1 else f"{workers} processes"
+    name = f"calls sent on a balance for {AFFORDABLE}, 200 at once, {place.dialect}, {processes}"
     seen = f"{min(sent)} to {max(sent)}"
     return [Figure(name, f"{sizes.crowds} rounds", seen, set(sent) == {AFFORDABLE}), place.books()]
 
 
 def kills(place: Place, sizes: Sizes) -> list[Figure]:
     """kill -9 at random moments under forty streams."""
-    gateway = place.gateway(kill_config(sizes.kills))
+    gateway = place.gateway(kill_config(0))
     found = kill_again_and_again(gateway, place.upstream, place.url, sizes.kills, SEED)
     tried = f"{sizes.kills} kills, {found.calls} upstream calls"
     lines = ", ".join(f"{number} {kind}" for kind, number in sorted(found.lines.items()))
-    freed_s = max(found.freed_s)
     return [
-        Figure(f"calls without a line, {place.dialect}", tried, str(len(found.unbooked)), not found.unbooked),
-        Figure(f"calls with two lines, {place.dialect}", lines, str(len(found.twice)), not found.twice),
+        place.none("calls without a line", tried, found.unbooked),
+        place.none("calls with two lines", lines, found.twice),
+        place.none("charges without a call", lines, found.invented),
         Figure(
-            f"charges without a call, {place.dialect}", lines, str(len(found.invented)), not found.invented
-        ),
-        Figure(
-            f"longest until nothing was held after a restart, {place.dialect}",
-            f"{sizes.kills} restarts",
-            f"{freed_s:.1f} s",
-            freed_s < FREED_WITHIN_S,
+            f"longest from a restart until nothing was held, {place.dialect}",
+            f"{len(found.freed_s)} restarts",
+            f"{max(found.freed_s):.1f} s",
+            max(found.freed_s) < FREED_WITHIN_S,
         ),
         place.books(),
     ]
 
 
+def power_cuts(place: Place, sizes: Sizes) -> list[Figure]:
+    """The file system stops where it is; SQLite only, because PostgreSQL's disk is PostgreSQL's."""
+    if place.dialect != "SQLite":
+        return []
+    place.folder.mkdir(parents=True)
+    try:
+        with disk(place.folder) as power:
+            found = cut_again_and_again(power, sizes.cuts, SEED)
+            broken = cut_again_and_again(power, 5, SEED, "NORMAL")
+    except NoDisk as reason:
+        return [Figure("power cuts, SQLite", "none", f"skipped: {reason}", None)]
+    done = ", ".join(f"{number} {kind}" for kind, number in sorted(found.acknowledged.items()))
+    undone = f"{len(broken.lost)} of {broken.acknowledged.total()}"
+    return [
+        place.none("acknowledged changes lost in power cuts", f"{sizes.cuts} cuts: {done}", found.lost),
+        place.none("invariants broken by power cuts", f"{sizes.cuts} cuts", found.broken),
+        Figure("the same, broken on purpose: `synchronous=NORMAL`", "5 cuts", undone, bool(broken.lost)),
+    ]
+
+
 def hang_ups(place: Place, sizes: Sizes) -> list[Figure]:
-    """Clients cut in the middle of a stream."""
+    """Clients cut at any byte of a stream."""
     gateway = place.gateway(CONFIG)
     gateway.api_key = open_account(gateway, "us", "--prepaid", usd=10_000)
     gateway.start()
@@ -109,6 +136,12 @@ def hang_ups(place: Place, sizes: Sizes) -> list[Figure]:
     tried = f"{sizes.clients} clients"
     return [
         Figure(f"hang-ups booked, {place.dialect}", tried, str(found.booked), found.booked == sizes.clients),
+        Figure(
+            f"upstreams let go before they were done, {place.dialect}",
+            tried,
+            str(found.left_early),
+            found.left_early == sizes.clients,
+        ),
         Figure(
             f"upstream closed after, 99th percentile, {place.dialect}",
             tried,
@@ -122,6 +155,7 @@ def hang_ups(place: Place, sizes: Sizes) -> list[Figure]:
 RIGS: dict[str, Callable[[Place, Sizes], list[Figure]]] = {
     "crowds": crowds,
     "kills": kills,
+    "power": power_cuts,
     "hang-ups": hang_ups,
 }
 
@@ -143,14 +177,17 @@ def postgresql() -> Iterator[PostgresqlServer]:
 
 def page(figures: list[Figure]) -> str:
     rows = "\n".join(
-        f"| {each.name} | {each.tried} | {each.seen} | {'holds' if each.holds else '**broken**'} |"
-        for each in figures
+        f"| {each.name} | {each.tried} | {each.seen} | {VERDICTS[each.holds]} |" for each in figures
     )
     return (
         "# What holds when everything goes wrong\n\n"
         f"Written by `make reliability` on {datetime.now(UTC):%Y-%m-%d}, seed {SEED}. The scripted\n"
-        "upstream's own log is compared with the ledger; an account with a balance pays, so nothing is sent\n"
-        "that is not on the disk. Deliberately broken variants: tests/ledger/test_broken_variants.py.\n\n"
+        "upstream's own log is compared with the ledger, call by call. Counts do not depend on the machine,\n"
+        "times do. What each rig does is said in tests/ledger: crowds and hang-ups in rigs.py, kills in\n"
+        "kills.py (half of the calls are of an account without a limit, whose holds are written while the\n"
+        "provider is asked), power cuts in power.py. An SQLite file is served by one process, by design, so\n"
+        "a crowd meets one there and four on PostgreSQL. Deliberately broken variants, each with the test\n"
+        "that sees it: tests/ledger/test_broken_variants.py.\n\n"
         f"| what | tried | seen | |\n|---|---|--:|---|\n{rows}\n"
     )
 
@@ -159,10 +196,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--crowds", type=int, default=50)
     parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--cuts", type=int, default=40)
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--only", choices=sorted(RIGS), nargs="+", help="only these; RELIABILITY.md stays")
     options = parser.parse_args()
-    sizes = Sizes(options.crowds, options.kills, options.clients)
+    sizes = Sizes(options.crowds, options.kills, options.cuts, options.clients)
     figures: list[Figure] = []
     SCRATCH.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch, postgresql() as server:
@@ -177,7 +215,7 @@ def main() -> None:
                 print("\n".join(f"{each.name}: {each.seen} ({each.tried})" for each in shown), flush=True)
     if not options.only:
         RESULTS.write_text(page(figures))
-    if not all(each.holds for each in figures):
+    if any(each.holds is False for each in figures):
         sys.exit("not everything holds")
 
 

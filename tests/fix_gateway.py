@@ -89,7 +89,7 @@ class Gateway:
         self.port = 0
         self._config = folder / "modelway.yaml"
         if config is not None:
-            self._config.write_text(config)
+            self.configure(config)
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -98,6 +98,10 @@ class Gateway:
         ours = {"PYTHONPATH": str(REPOSITORY / "src"), "MODELWAY_ENGINE_THREADS": ENGINE_THREADS}
         self._environment = {**inherited, **ours, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, config: str) -> None:
+        """What the next start reads."""
+        self._config.write_text(config)
 
     @property
     def base_url(self) -> str:

@@ -203,7 +203,7 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
         database = await Database.open(installation.database_url, serving=True)
         stack.push_async_callback(database.close)
         await stack.enter_async_context(Sweeper(database, lambda: time.time_ns() // 1_000_000))
-        usage_log = UsageLog(database)
+        usage_log = UsageLog(database, sent_folder=installation.data_dir / "sent")
         usage_log.fallback_price = price_of(config.unknown_price) if config.unknown_price else None
         stack.push_async_callback(usage_log.close)
         keys = await stack.enter_async_context(KeyRing(database, installation.secret))

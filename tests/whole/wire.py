@@ -100,6 +100,10 @@ class OpenStream:
                 break
         return lines
 
+    def some(self, count: int) -> bytes:
+        """The next so many bytes of the body."""
+        return self._response.read(count)
+
     def frames(self, count: int) -> list[bytes]:
         return [self.frame() for _ in range(count)]
 

@@ -102,10 +102,10 @@ async def _reserve(meter: Meter) -> None:
     amounts = () if price is None else amounts_of(meter, price)
     hold = hold_of(meter, price, amounts[0] if amounts else 0, limited=limited)
     claim = ledger.wanted.pop(meter.call.id, None)
-    if not limited and claim is None:
+    if not limited and claim is None and not services.database.is_failing:
         meter.reservation = ledger.reserve(hold)  # written while the provider is asked: `Meter.ready`
         return
-    if not limited:
+    if not limited:  # or nothing can be written just now, and no provider is asked in vain
         meter.reservation = ledger.reserve(hold, claim=claim)
     else:
         meter.reservation = ledger.reserve(hold, amounts=amounts, caps=caps, claim=claim)

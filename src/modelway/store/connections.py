@@ -167,7 +167,7 @@ def _open_sqlite(url: URL, *, writes: bool) -> sqlite3.Connection:
     return connection
 
 
-_WRITER_PRAGMAS = (
+_WRITER_PRAGMAS: tuple[str, ...] = (
     "journal_mode=WAL",
     "synchronous=FULL",  # NORMAL loses acknowledged commits in a power cut
     "foreign_keys=ON",

@@ -126,6 +126,11 @@ class Database:
         """Changes accepted and not yet on the disk."""
         return self._writer.waiting
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last changes came to nothing because of the database."""
+        return self._writer.is_failing
+
     async def is_ready(self) -> bool:
         """Whether the database answers now and takes changes: one of the questions behind `/readyz`."""
         try:

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -26,7 +27,7 @@ from modelway.accounts.ids import RANDOM_BYTES, sortable_id
 from modelway.accounts.keys import Key
 from modelway.accounts.money import Price
 from modelway.conversation.errors import CallError
-from modelway.store import alerts, changes, claims, dead_keys, leases
+from modelway.store import alerts, changes, claims, dead_keys, leases, sent
 from modelway.store.budgets import Terms, find_terms
 from modelway.store.claims import Claim
 from modelway.store.connections import reason, unavailable
@@ -77,13 +78,17 @@ class Ledger:
         now_s: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        sent_folder: Path | None = None,
     ) -> None:
+        """`sent_folder`: where calls are noted that are sent before their hold is written (`store.sent`)."""
         self._database = database
         self._now_s, self._now_ms = now_s, now_ms
         self.worker_id = sortable_id("wrk", now_ms(), random_bytes(RANDOM_BYTES))
         self.live: dict[str, Live] = {}
         self.wanted: dict[str, Claim] = {}  # idempotency keys, by the id of the call that wants them
         self.fallback_price: Price | None = None  # charged where no price is known; None refuses or records
+        self._sent_folder = sent_folder
+        self._sent = None if sent_folder is None else sent.SentLog(sent_folder, self.worker_id)
         self._random_bytes = random_bytes
         self._noted: set[tuple[str, int, int]] = set()  # thresholds that are in the table already
         self._waiting_since_s = 0.0
@@ -143,8 +148,16 @@ class Ledger:
         """Begin to set money aside; the future has the outcome once it is on the disk.
 
         `amounts`: what to try, from the greatest down; none when neither account nor caps have a limit.
+        Then, and without a claim, the call may be sent at once, and is noted for it. Raises
+        CallError("unavailable") when the disk does not even take the note.
         """
         opening = Opening(hold, asyncio.get_running_loop().create_future(), amounts, caps, claim)
+        if self._sent is not None and not amounts and claim is None:
+            try:
+                self._sent.note(hold, opening.future)
+            except OSError as error:
+                _log.error("a call cannot be noted: %s", error)
+                raise unavailable() from error
         self._openings.append(opening)
         self._post_now()
         return opening.future
@@ -182,7 +195,11 @@ class Ledger:
             await self._database.write(lambda connection: leases.leave(connection, self.worker_id))
         except CallError:
             _log.error("the database is away: %d rows of usage are lost", len(self._records))
+            if self._sent is not None:
+                self._sent.abandon()
             raise
+        if self._sent is not None:
+            self._sent.close()
 
     def _post_now(self) -> None:
         if self._due is not None:
@@ -301,6 +318,7 @@ class Ledger:
         while True:
             try:
                 await self._database.write(partial(_renewed, self.worker_id, self._now_ms))
+                await self._restore()
                 await self._sweep()
                 break
             except CallError as error:
@@ -311,6 +329,12 @@ class Ledger:
                 self._refuse_waiting(unavailable())
                 await asyncio.sleep(RETRY_S)
         self._joined.set_result(None)
+
+    async def _restore(self) -> None:
+        """Open the holds of calls that a worker of this folder sent and was killed before writing down."""
+        for path in [] if self._sent_folder is None else sent.left_behind(self._sent_folder):
+            with sent.taken(path) as noted:
+                await self._database.write(partial(sent.restore, noted=noted))
 
     def _refuse_waiting(self, error: CallError) -> None:
         waiting = Batch(list(self._openings))

@@ -1,0 +1,134 @@
+"""What was sent before its hold was written is noted, and found by the next start."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from modelway.conversation.errors import CallError
+from modelway.manage.people import create_account
+from modelway.store import sent
+from modelway.store.database import Database
+from modelway.store.ledger import Ledger
+from modelway.store.sent import SentLog, left_behind, taken
+from tests.ledger.books import assert_books_agree, hold, lines, new_hold, prepaid, settled, unlimited
+from tests.ledger.test_recovery import die, no_hold_is_open
+from tests.store.waiting import until
+
+pytestmark = pytest.mark.anyio
+
+
+def killed(log: SentLog) -> None:
+    """What becomes of a process's files when it is gone."""
+    log.abandon()
+
+
+async def test_a_call_that_was_sent_and_never_written_is_on_the_statement(
+    database: Database, tmp_path: Path
+) -> None:
+    account = (await create_account(database, "us")).id
+    dead = Ledger(database, sent_folder=tmp_path)
+    await dead._joined
+    written, ended = (unlimited(new_hold(dead, account)) for _ in range(2))
+    for each in (written, ended):
+        await dead.reserve(each)
+    dead.append(*settled(ended, 70))
+    await dead.flush()
+    await die(dead)
+    lost = unlimited(new_hold(dead, account))
+    dead.reserve(lost)
+    assert dead._sent is not None
+    killed(dead._sent)
+
+    living = Ledger(database, sent_folder=tmp_path)
+    await living._joined
+    await until(lambda: no_hold_is_open(database))
+
+    found = {line.attempt_id: (line.kind, line.amount_nano_usd) for line in await lines(database, "us")}
+    assert found == {
+        written.attempt_id: ("void", 0),
+        ended.attempt_id: ("charge", 70),
+        lost.attempt_id: ("void", 0),
+    }
+    await living.close()
+    await assert_books_agree(database)
+    assert left_behind(tmp_path) == []
+
+
+async def test_nothing_is_noted_of_a_call_that_waits_for_its_hold(database: Database, tmp_path: Path) -> None:
+    account = await prepaid(database, 100)
+    ledger = Ledger(database, sent_folder=tmp_path)
+
+    await hold(ledger, account, 10)
+
+    assert [path.stat().st_size for path in left_behind(tmp_path)] == [0, 0]
+    await ledger.close()
+
+
+async def test_a_call_that_cannot_be_noted_is_not_sent(database: Database, tmp_path: Path) -> None:
+    ledger = Ledger(database, sent_folder=tmp_path)
+    await ledger._joined
+    assert ledger._sent is not None
+    usual, ledger._sent._descriptors[0] = ledger._sent._descriptors[0], os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(CallError, match="does not answer"):
+        ledger.reserve(unlimited(new_hold(ledger, "acct_1")))
+    os.close(usual)
+
+    assert not ledger._openings
+    await ledger.close()
+
+
+async def test_a_living_workers_notes_are_its_own(tmp_path: Path) -> None:
+    log = SentLog(tmp_path, "wrk_1")
+    for path in left_behind(tmp_path):
+        with taken(path) as noted:
+            assert noted == []
+    assert len(left_behind(tmp_path)) == 2
+
+    killed(log)
+    for path in left_behind(tmp_path):
+        with taken(path):
+            pass
+    assert left_behind(tmp_path) == []
+
+
+async def test_a_file_is_emptied_when_all_that_is_noted_in_it_is_written(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sent, "FILE_BYTES_MAX", 1)
+    ledger = Ledger(database)
+    log = SentLog(tmp_path, "wrk_1")
+    loop = asyncio.get_running_loop()
+    waiting: list[asyncio.Future[None]] = []
+
+    def note() -> list[bool]:
+        waiting.append(loop.create_future())
+        log.note(unlimited(new_hold(ledger, "acct_1")), waiting[-1])
+        return [path.stat().st_size > 0 for path in left_behind(tmp_path)]
+
+    assert [note() for _ in range(3)] == [[True, False], [True, True], [True, True]]
+    waiting[0].set_exception(CallError("unavailable", "away"))
+    assert note() == [True, True], "what could not be written stays"
+    waiting[3].set_result(None)
+    assert note() == [False, True]
+
+    log.close()
+    await ledger.close()
+
+
+async def test_a_line_that_was_cut_off_is_passed_over(database: Database, tmp_path: Path) -> None:
+    ledger = Ledger(database)
+    log = SentLog(tmp_path, "wrk_1")
+    noted = [unlimited(new_hold(ledger, "acct_1")) for _ in range(2)]
+    for each in noted:
+        log.note(each, asyncio.get_running_loop().create_future())
+    killed(log)
+    path = left_behind(tmp_path)[0]
+    path.write_bytes(path.read_bytes()[:-7])
+
+    with taken(path) as found:
+        assert found == noted[:1]
+    await ledger.close()
