@@ -161,7 +161,7 @@ def test_a_last_word_is_written_before_the_process_is_gone() -> None:
 
 def test_models_that_callers_name_are_one_label_per_provider() -> None:
     lab = Provider("lab", KINDS["openai-compatible"], "chat", "http://127.0.0.1:9001/v1")
-    registry = Registry({"lab": lab}, (), Catalog(()))
+    registry = Registry({"lab": lab}, (), Catalog(()), ("lab",))
 
     labels = {registry.find(f"lab/made-up-{number}").label for number in range(10)}
 

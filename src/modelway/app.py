@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +42,12 @@ from modelway.protocols.anthropic_messages import MESSAGES
 from modelway.protocols.openai_chat import CHAT
 from modelway.protocols.openai_responses import RESPONSES
 from modelway.providers.upstream import UpstreamClient
+from modelway.store.cards import CardWatch, StoredCard
 from modelway.store.database import Database
 from modelway.store.keyring import KeyRing
 from modelway.store.responses import Sweeper
 from modelway.store.usage import UsageLog
-from modelway.supply import LOCAL_MODEL, catalog_of, price_of, registry_of
+from modelway.supply import LOCAL_MODEL, Supply, price_of
 from modelway.web.entry import METHODS, PATHS, Pages
 
 # Connections waiting to be accepted; Linux's own ceiling (somaxconn) is 4096.
@@ -219,8 +220,10 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
         if engine is not None:
             stack.push_async_callback(engine.stop)
             await engine.start()
+        supply = Supply(config, environ)
         services = Services(
-            registry=registry_of(config, catalog_of(config), environ),
+            registry=supply.registry(),
+            offer=supply.registry,
             keys=keys,
             upstreams=upstreams,
             database=database,
@@ -243,9 +246,25 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
             ),
             concurrency_max=config.concurrency_max,
         )
+        cards = await stack.enter_async_context(CardWatch(database, _taking(services, supply)))
+        services.hear_of_cards = cards.refresh
         if installation.metrics_file is not None:
             await stack.enter_async_context(discovery.publishing(services))
         yield Gateway(installation, services, database)
+
+
+def _taking(services: Services, supply: Supply) -> Callable[[Sequence[StoredCard]], Awaitable[None]]:
+    """How a worker takes the cards as they are now: the whole registry, replaced in one step."""
+
+    def complain(card_id: str, reason: str) -> None:
+        services.log.write("error", "card_not_usable", card=card_id, error=reason)
+
+    async def take(cards: Sequence[StoredCard]) -> None:
+        texts = {card.id: card.text for card in cards}
+        # In a thread: some hundred cards are tens of milliseconds, and live streams go on meanwhile.
+        services.registry = await asyncio.to_thread(supply.usable, texts, complain)
+
+    return take
 
 
 async def _serve(installation: Installation, environ: Mapping[str, str], ready: Callable[[], None]) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 
-import yaml
-
 from modelway.accounts.money import Price, parse_usd
-from modelway.catalog.cards import Card, Catalog, Rates
+from modelway.catalog.cards import Card, CardError, Catalog, Rates, Raw
+from modelway.catalog.drafts import read_draft
 from modelway.config import (
     USUAL_VARIABLES,
     Config,
@@ -23,26 +23,70 @@ from modelway.config import (
 )
 from modelway.conversation.capabilities import ANY_MODEL, Capabilities
 from modelway.providers.registry import KINDS, Model, Provider, Registry, Target
+from modelway.store.cards import CARDS_MAX
 
 LOCAL_MODEL = "local/smollm2"
 
 
-def catalog_of(config: Config) -> Catalog:
-    """Our cards, with the installation's own over them and the local model's real context."""
-    overlay: list[dict[str, object]] = []
+class Supply:
+    """What an installation is configured with, read once; only the cards written on its pages change."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
+        self._config, self._environ = config, environ
+        self._own = own_cards(config)
+
+    def registry(self, written: Iterable[str] = ()) -> Registry:
+        """Everything with the cards of these texts. Raises CardError for what cannot be used."""
+        catalog = _catalog(self._config, [*self._own, *map(_values_of, written)])
+        return registry_of(self._config, catalog, self._environ)
+
+    def usable(self, written: Mapping[str, str], complain: Callable[[str, str], None]) -> Registry:
+        """As `registry`, without the cards that cannot be used any more: a newer version of Modelway may
+        have a card of its own under a name that one of them took. `complain` is told id and reason.
+        """
+        try:
+            return self.registry(written.values())
+        except CardError:
+            good: list[str] = []
+            registry = self.registry()
+            for card_id, text in written.items():
+                try:
+                    registry = self.registry([*good, text])
+                except CardError as error:
+                    complain(card_id, str(error))
+                else:
+                    good.append(text)
+            return registry
+
+
+@lru_cache(CARDS_MAX)
+def _values_of(text: str) -> Raw:
+    return read_draft(text).raw
+
+
+def own_cards(config: Config) -> list[Raw]:
+    """The cards in the installation's folder."""
+    found: list[Raw] = []
     if config.cards is not None:
         for path in sorted(Path(config.cards).expanduser().glob("*.yaml")):
             try:
-                raw = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+                found.append(read_draft(path.read_text(encoding="utf-8")).raw)
+            except (OSError, UnicodeDecodeError, CardError) as error:
                 raise ConfigError(f"{path}: cannot be read as a card: {error}") from None
-            if not isinstance(raw, dict):
-                raise ConfigError(f"{path}: holds {type(raw).__name__}; a card is `name: value` lines")
-            overlay.append(raw)
-    if config.engine.model_path is None:
-        window = config.engine.context_tokens
-        overlay.append({"id": LOCAL_MODEL, "context_window_tokens": window, "max_output_tokens": window})
-    return Catalog.shipped(overlay)
+    return found
+
+
+def catalog_of(config: Config) -> Catalog:
+    """Our cards, with the installation's own over them and the local model's real context."""
+    return _catalog(config, own_cards(config))
+
+
+def _catalog(config: Config, overlay: Iterable[Raw]) -> Catalog:
+    if config.engine.model_path is not None:
+        return Catalog.shipped(overlay)
+    window = config.engine.context_tokens
+    context = {"id": LOCAL_MODEL, "context_window_tokens": window, "max_output_tokens": window}
+    return Catalog.shipped([*overlay, context])
 
 
 def registry_of(config: Config, catalog: Catalog, environ: Mapping[str, str]) -> Registry:
@@ -56,12 +100,16 @@ def registry_of(config: Config, catalog: Catalog, environ: Mapping[str, str]) ->
         providers.setdefault("local", Provider("local", KINDS["local"], "chat", ""))
     models = [_model(row, providers, catalog) for row in config.models]
     named = {target.provider.name for model in models for target in (*model.targets, *model.fallback)}
+    # Whose models are all listed: those the configuration sends calls to, and those our cards are of.
+    listed = {target.provider.name for model in models for target in model.targets}
+    vendors = {_vendor(card) for card in Catalog.shipped().all()}
     for provider in providers.values():
         if provider.is_local:
             models.append(_local_model(provider, catalog))
         elif provider.name not in named:
             models.extend(_models_of(provider, catalog))
-    return Registry(providers, tuple(models), catalog)
+            listed |= {provider.name} if provider.kind.name in vendors else set()
+    return Registry(providers, tuple(models), catalog, providers.keys() - listed)
 
 
 def _from_environment(config: Config, environ: Mapping[str, str]) -> list[ProviderConfig]:
@@ -116,17 +164,26 @@ def _local_model(provider: Provider, catalog: Catalog) -> Model:
 
 
 def _models_of(provider: Provider, catalog: Catalog) -> list[Model]:
-    """The cards of a provider's own vendor, named `provider/model` with the bare name as alias."""
-    models = []
+    """The cards of a provider's own vendor and those written for it by name (`lab/own-1` for the provider
+    `lab`), named `provider/model` with the bare name as alias.
+    """
+    chosen: dict[str, Card] = {}
     for card in catalog.all():
-        vendor, _, bare = card.id.partition("/")
-        if vendor == provider.kind.name:
-            target = Target(provider, bare, 1, _capabilities(card, provider))
-            aliases = (bare, *card.aliases) if provider.name == vendor else ()
-            models.append(
-                Model(f"{provider.name}/{bare}", (target,), aliases=aliases, price=_card_price(card))
-            )
+        if _vendor(card) in (provider.kind.name, provider.name):
+            bare = card.id.partition("/")[2]
+            if bare not in chosen or _vendor(card) == provider.name:
+                chosen[bare] = card
+    models = []
+    for bare, card in chosen.items():
+        target = Target(provider, bare, 1, _capabilities(card, provider))
+        aliases = (bare, *card.aliases) if provider.name == _vendor(card) else ()
+        models.append(Model(f"{provider.name}/{bare}", (target,), aliases=aliases, price=_card_price(card)))
     return models
+
+
+def _vendor(card: Card) -> str:
+    """What stands before the slash of a card's id."""
+    return card.id.partition("/")[0]
 
 
 def price_of(row: PriceConfig) -> Price:

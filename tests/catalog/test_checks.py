@@ -28,7 +28,7 @@ def test_a_default_outside_its_limits_is_named() -> None:
 
     (problem,) = problems(Catalog.shipped([{"id": "openai/gpt-4o", "parameters": parameters}]))
 
-    assert problem == "openai/gpt-4o, chat: the default of `temperature`, 3, breaks its own limits"
+    assert problem == "openai/gpt-4o: chat: the default of `temperature`, 3, breaks its own limits"
 
 
 def test_a_form_that_is_no_schema_is_named() -> None:
@@ -36,7 +36,7 @@ def test_a_form_that_is_no_schema_is_named() -> None:
 
     (problem,) = problems(Catalog.shipped([{"id": "openai/gpt-4o", "parameters": parameters}]))
 
-    assert problem.startswith("openai/gpt-4o, chat: the form is no JSON Schema: ")
+    assert problem.startswith("openai/gpt-4o: chat: the form is no JSON Schema: ")
 
 
 def test_an_example_its_own_card_refuses_is_named() -> None:
@@ -46,7 +46,7 @@ def test_an_example_its_own_card_refuses_is_named() -> None:
         Catalog.shipped([{"id": "claude-x", "family": "claude", "name": "X", "parameters": parameters}])
     )
 
-    assert problem.startswith("claude-x, messages: the request example is refused: `/max_tokens` is 256")
+    assert problem.startswith("claude-x: messages: the request example is refused: `/max_tokens` is 256")
 
 
 @pytest.mark.parametrize("protocol", PATHS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelway.api import budgets, keys, money, people
+from modelway.api import budgets, cards, keys, money, people
 from modelway.api.management import Managed
 
-ROWS: tuple[Managed, ...] = (*keys.ROWS, *budgets.ROWS, *people.ROWS, *money.ROWS)
+ROWS: tuple[Managed, ...] = (*keys.ROWS, *budgets.ROWS, *people.ROWS, *money.ROWS, *cards.ROWS)

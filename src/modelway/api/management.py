@@ -110,7 +110,7 @@ class Managed(NamedTuple):
     """
 
     method: str
-    path: str  # `{id}` stands for one segment
+    path: str  # `{id}` stands for one segment, or for all that follows if `long_id`
     action: str
     answer: Answer
     group: str
@@ -121,6 +121,7 @@ class Managed(NamedTuple):
     returns: str | None = None
     is_page: bool = False
     body_bytes_max: int = BODY_BYTES_MAX
+    long_id: bool = False
 
 
 def routes(
@@ -178,7 +179,8 @@ class Management(Endpoint):
         for row in self._rows:
             before, _, after = row.path.partition("{id}")
             middle = path[len(before) : len(path) - len(after)]
-            if path == row.path or (middle and "/" not in middle and path == f"{before}{middle}{after}"):
+            is_id = bool(middle) and (row.long_id or "/" not in middle)
+            if path == row.path or (is_id and path == f"{before}{middle}{after}"):
                 return row, middle
         raise CallError("not_found", f"There is nothing at {scope['method']} {path[:200]!r}")
 

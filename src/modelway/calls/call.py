@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -93,6 +93,7 @@ class Services:
     """What every call shares. Built once in `app`; `registry` is replaced whole on a change."""
 
     registry: Registry
+    offer: Callable[[Iterable[str]], Registry]  # the registry as it would be with cards of these texts
     keys: KeyRing
     upstreams: UpstreamClient
     database: Database
@@ -114,6 +115,7 @@ class Services:
     admitted: set[Admitted] = field(default_factory=set)  # the calls that have passed `admit`
     streams: set[Callable[[CallError], None]] = field(default_factory=set)  # how to end each background run
     background: set[asyncio.Task[None]] = field(default_factory=set)  # runs without a client
+    hear_of_cards: Callable[[], Awaitable[None]] | None = None  # take cards that were just changed, now
     told_idle: Callable[[], None] = lambda: None  # called when a live call ends while draining
 
     @property

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -20,13 +21,26 @@ Lifecycle = Literal["active", "deprecated", "retired"]
 Raw = Mapping[str, Any]
 """A card or a part of one as YAML or JSON gives it."""
 
+# Far above any model's window; a number beyond it is a slip of the finger.
+TOKENS_MAX = 10**9
+Tokens = Annotated[int, msgspec.Meta(ge=1, le=TOKENS_MAX)]
+Words = Annotated[str, msgspec.Meta(max_length=2000)]  # what a page shows whole
+# The dearest model of 2026 asks 600; a million is a slip of the finger.
+USD_PER_MILLION_MAX = 1_000_000
+USD_PLACES_MAX = 9  # nano-dollars, in which money is counted
+_STEP = re.compile(r"\.([\w-]+)|\[(\d+|\.{3})\]")
 _PRICE_FIELDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 _MODALITIES: tuple[Modality, ...] = ("text", "image", "document", "audio", "video")
 _MODALITY_CAPABILITY = {"image": "vision", "document": "documents", "audio": "audio", "video": "video"}
 
 
 class CardError(ValueError):
-    """A card that cannot be used; the message names the card, the value and what would be right."""
+    """A card that cannot be used; the message names the card, the value and what would be right, `steps`
+    the place in it, as far as one is to blame."""
+
+    def __init__(self, message: str, steps: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.steps = steps
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,7 +56,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Tier(Rates, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rates of a whole call whose prompt is longer than `above_prompt_tokens`."""
 
-    above_prompt_tokens: int
+    above_prompt_tokens: Tokens
 
 
 class TieredRates(Rates, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,16 +90,16 @@ class Card(msgspec.Struct, frozen=True, eq=False, kw_only=True, forbid_unknown_f
 
     id: str
     vendor: str
-    name: str
+    name: Words
     protocol: Path
-    description: str = ""
+    description: Words = ""
     line: str | None = None
     aliases: tuple[str, ...] = ()
     any_date: bool = False
     input: tuple[Modality, ...] = ("text",)
     output: tuple[Modality, ...] = ("text",)
-    context_window_tokens: int | None = None
-    max_output_tokens: int | None = None
+    context_window_tokens: Tokens | None = None
+    max_output_tokens: Tokens | None = None
     capabilities: Capabilities = Capabilities()
     prices: Prices | None = None
     later_prices: tuple[Prices, ...] = ()
@@ -126,14 +140,25 @@ class Catalog:
     @classmethod
     def shipped(cls, overlay: Iterable[Raw] = ()) -> Catalog:
         """The package's cards, changed and extended by `overlay`: parsed cards, matched by `id`."""
-        source = _shipped()
-        raw = {card["id"]: card for card in source["cards"]}
+        source, ours = _shipped(), _shipped_cards()
+        original = {card["id"]: card for card in source["cards"]}
+        raw = dict(original)
         for change in overlay:
             card_id = change.get("id")
             if not isinstance(card_id, str) or not card_id:
-                raise CardError(f"a card needs an `id` such as 'vendor/model'; got {card_id!r}")
-            raw[card_id] = merged(raw.get(card_id, {}), change)
-        return cls(read_card(card, source["families"], source["prices"]) for card in raw.values())
+                raise CardError(f"a card needs an `id` such as 'vendor/model'; got {card_id!r}", ("id",))
+            base = raw.get(card_id, {})
+            if "prices" in change and "prices" not in base and (listed := source["prices"].get(card_id)):
+                sources = [*base.get("sources", ()), *listed["sources"]]
+                base = {**base, "prices": listed["prices"], "sources": sources}
+            raw[card_id] = merged(base, change)
+        # Ours as they are keep being the same objects, and with them what is compiled from them.
+        return cls(
+            ours[card_id]
+            if card_id in ours and card == original[card_id]
+            else read_card(card, source["families"], source["prices"])
+            for card_id, card in raw.items()
+        )
 
     def find(self, name: str) -> Card | None:
         """The card a client's model name means, or None. Costs a dictionary look-up."""
@@ -147,6 +172,19 @@ class Catalog:
             return card if card is not None and card.any_date else None
         return card
 
+    def card(self, card_id: str) -> Card | None:
+        """The card of exactly this id."""
+        return self._cards.get(card_id)
+
+    def rivals(self, card_id: str, aliases: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """The names that a card of this id and these aliases would share with others: name, other's id."""
+        for name in (card_id, *aliases):
+            for spelling in sorted(names.spellings(card_id, (name,) if name != card_id else ())):
+                owner = self._names.get(spelling)
+                if owner is not None and owner.id != card_id:
+                    yield name, owner.id
+                    break
+
     def nearest(self, name: str, n: int = 3) -> list[str]:
         """Ids of the cards whose names are most like an unknown one, best first, for the 404's message."""
         return names.nearest(name, self._cards, n)
@@ -159,16 +197,36 @@ def read_card(raw: Raw, families: Raw, prices: Raw) -> Card:
     """A parsed card on top of its family, with the price table's prices unless it states its own."""
     label = raw.get("id")
     data = _with_family(raw, families)
+    _check_shapes(data)
     if "prices" not in data and (listed := prices.get(str(label))) is not None:
         data |= {**listed, "sources": [*data.get("sources", ()), *listed["sources"]]}
     for key in ("prices", "later_prices"):
         if key in data:
-            data[key] = _decimal_strings(data[key], f"{label}: {key}")
+            data[key] = _decimal_strings(data[key], (key,), label)
     data["capabilities"] = _capabilities(data)
     try:
         return msgspec.convert(data, Card, str_keys=False)
     except msgspec.ValidationError as error:
-        raise CardError(f"card {label!r}: {error}") from None
+        raise CardError(f"card {label!r}: {error}", _steps(error)) from None
+
+
+def _check_shapes(data: Raw) -> None:
+    """What is put together before its types are checked."""
+    for key, kind, right in (
+        ("capabilities", Mapping, "`name: value` lines"),
+        ("input", (list, tuple), "a list such as [text, image]"),
+        ("sources", (list, tuple), "a list"),
+    ):
+        value = data.get(key)
+        if value is not None and not isinstance(value, kind):
+            raise CardError(f"card {data.get('id')!r}: {key} is {value!r}; it must be {right}", (key,))
+
+
+def _steps(error: msgspec.ValidationError) -> tuple[str | int, ...]:
+    """The place that msgspec names: `$.prices.tiers[0]`; of a list it does not know the item it is `...`."""
+    _, _, where = str(error).partition(" - at `$")
+    found = [(name, index) for name, index in _STEP.findall(where) if index != "..."]
+    return tuple(int(index) if index else name for name, index in found)
 
 
 def unknown_card(name: str, protocol: Path) -> Card:
@@ -195,10 +253,11 @@ def _with_family(raw: Raw, families: Raw) -> dict[str, Any]:
     data = dict(raw)
     seen: list[str] = []
     while (family := data.pop("family", None)) is not None:
-        if family not in families or family in seen:
+        if not isinstance(family, str) or family not in families or family in seen:
             known = ", ".join(sorted(families))
             raise CardError(
-                f"card {raw.get('id')!r}: family {family!r} is unknown or its own parent; known: {known}"
+                f"card {raw.get('id')!r}: family {family!r} is unknown or its own parent; known: {known}",
+                ("family",),
             )
         seen.append(family)
         data = merged(families[family], data)
@@ -207,26 +266,30 @@ def _with_family(raw: Raw, families: Raw) -> dict[str, Any]:
 
 def _capabilities(data: Raw) -> dict[str, Any]:
     """Modalities and limits are stated once, on the card; the capabilities repeat them for translators."""
-    inputs = data.get("input", ("text",))
+    inputs = data.get("input") or ("text",)
     repeated: dict[str, Any] = {
         capability: modality in inputs for modality, capability in _MODALITY_CAPABILITY.items()
     }
     for limit in ("max_output_tokens", "context_window_tokens"):
         repeated[limit] = data.get(limit)
-    return dict(data.get("capabilities", {})) | repeated
+    return dict(data.get("capabilities") or {}) | repeated
 
 
-def _decimal_strings(value: Any, where: str) -> Any:
+def _decimal_strings(value: Any, where: tuple[str | int, ...], label: Any) -> Any:
     """YAML reads 0.15 as a float, whose shortest text is what was written; money keeps that text."""
     if isinstance(value, Mapping):
         return {
-            key: _decimal(item, f"{where}.{key}") if key in _PRICE_FIELDS else _decimal_strings(item, where)
+            key: _decimal(item, (*where, key), label)
+            if key in _PRICE_FIELDS
+            else _decimal_strings(item, (*where, key), label)
             for key, item in value.items()
         }
-    return [_decimal_strings(item, where) for item in value] if isinstance(value, list | tuple) else value
+    if not isinstance(value, list | tuple):
+        return value
+    return [_decimal_strings(item, (*where, place), label) for place, item in enumerate(value)]
 
 
-def _decimal(value: Any, where: str) -> str | None:
+def _decimal(value: Any, where: tuple[str | int, ...], label: Any) -> str | None:
     text = (
         f"{value:.12f}".rstrip("0").rstrip(".")
         if isinstance(value, float) and "e" in repr(value)
@@ -235,9 +298,19 @@ def _decimal(value: Any, where: str) -> str | None:
     if value is None:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not (is_number or isinstance(value, str)) or not text.replace(".", "", 1).isdecimal():
-        raise CardError(f"{where} is {value!r}; write USD per million tokens without sign, such as 0.15")
+    if not (is_number or isinstance(value, str)) or not _is_price(text):
+        place = ".".join(map(str, where))
+        raise CardError(
+            f"card {label!r}: {place} is {value!r}; write USD per million tokens without sign, such as 0.15",
+            where,
+        )
     return text
+
+
+def _is_price(text: str) -> bool:
+    whole, _, places = text.partition(".")
+    is_decimal = whole.isdecimal() and (not places or places.isdecimal()) and text.isascii()
+    return is_decimal and len(places) <= USD_PLACES_MAX and int(whole[:20]) <= USD_PER_MILLION_MAX
 
 
 @cache
@@ -254,6 +327,14 @@ def _shipped() -> dict[str, Any]:
             else:
                 parsed["cards"].append(data)
     return parsed
+
+
+@cache
+def _shipped_cards() -> dict[str, Card]:
+    """The package's cards as they are without an overlay."""
+    source = _shipped()
+    cards = (read_card(card, source["families"], source["prices"]) for card in source["cards"])
+    return {card.id: card for card in cards}
 
 
 def shipped_parameters() -> dict[Path, dict[str, dict[str, Any]]]:

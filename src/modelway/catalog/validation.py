@@ -123,8 +123,8 @@ def _repairs(found: Iterable[tuple[Rule, Finding]]) -> list[Repair]:
 
 
 @lru_cache(FORMS_MAX)
-def _validator(card: Card, path: Path) -> jsonschema_rs.Draft202012Validator:
-    """The form without the rules between fields: those are asked by name."""
+def compiled(card: Card, path: Path) -> jsonschema_rs.Draft202012Validator:
+    """The form without the rules between fields: those are asked by name. Raises ValueError if it is none."""
     schema = {key: value for key, value in form_schema(card, path).items() if key not in ("allOf", "x-rules")}
     return jsonschema_rs.Draft202012Validator(schema)
 
@@ -132,7 +132,7 @@ def _validator(card: Card, path: Path) -> jsonschema_rs.Draft202012Validator:
 def _schema_violations(card: Card, path: Path, body: Body, known: set[str]) -> list[Violation]:
     """What the schema refuses, apart from the places already `known` to be wrong."""
     present = {key: value for key, value in body.items() if value is not None}
-    validator = _validator(card, path)
+    validator = compiled(card, path)
     if validator.is_valid(present):
         return []
     violations: list[Violation] = []

@@ -5,7 +5,7 @@ A new kind of provider is a row in `KINDS` (and one function in `credentials` or
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from modelway.accounts.money import Price
@@ -124,11 +124,17 @@ class Registry:
     """
 
     def __init__(
-        self, providers: Mapping[str, Provider], models: tuple[Model, ...], catalog: Catalog
+        self,
+        providers: Mapping[str, Provider],
+        models: tuple[Model, ...],
+        catalog: Catalog,
+        open_to_any: Collection[str] = (),
     ) -> None:
+        """`open_to_any`: the providers that take any model's name as `provider/model`, listed or not."""
         self.providers = dict(providers)
         self.catalog = catalog
         self.models = tuple(map(self._with_card, models))
+        self.open_to_any = frozenset(open_to_any)
         self._by_name: dict[str, Model] = {}
         for model in self.models:
             for name in (model.id, *model.aliases):
@@ -142,16 +148,18 @@ class Registry:
         return found
 
     def _prefixed(self, name: str) -> Model | None:
-        """`provider/model` for a provider whose models are not listed."""
+        """`provider/model`: another spelling of one that is listed, or any at a provider open to it."""
         prefix, slash, rest = name.partition("/")
         provider = self.providers.get(prefix)
         if not slash or not rest or provider is None or provider.is_local:
             return None
         if len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
             return None
-        if any(target.provider is provider for model in self.models for target in model.targets):
-            known = self._by_name.get(names.normalised(rest))
-            return known if known and any(t.provider is provider for t in known.targets) else None
+        known = self._by_name.get(names.normalised(rest))
+        if known is not None and any(target.provider is provider for target in known.targets):
+            return known
+        if prefix not in self.open_to_any:
+            return None
         return self._with_card(Model(name, (Target(provider, rest),), listed=False))
 
     def _with_card(self, model: Model) -> Model:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0006"  # the newest migration; zero-padded numbers, so that older compares less
+HEAD = "0007"  # the newest migration; zero-padded numbers, so that older compares less
 
 # Both databases name constraints the same, so that a later migration can drop one by name.
 metadata = MetaData(
@@ -338,4 +338,16 @@ trail = Table(
     Column("action", Text, nullable=False),  # key.create, budget.remove, …
     Column("subject", Text, nullable=False),  # the id of what was changed
     Column("details", JSON(none_as_null=True), nullable=False),  # what it became; never a secret
+)
+
+# Cards that were written on the pages or through the API, over and beside those that come with us. Deleted
+# for good when somebody says so: what a call cost is in the ledger, not here.
+cards = Table(
+    "cards",
+    metadata,
+    Column("id", Text, primary_key=True),  # the card's own, as written
+    Column("text", Text, nullable=False),  # YAML, as it was typed
+    Column("changed_at_ms", BigInteger, nullable=False),
+    Column("changed_by", Text),  # a key's id; null: the command line
+    Column("change", BigInteger, nullable=False),  # the value of changes('cards') when it last changed
 )
