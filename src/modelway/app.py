@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 import uvloop
@@ -19,6 +20,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from modelway.accounts.ids import Mint
+from modelway.accounts.keys import may_reach
 from modelway.api import discovery, managed, management, models, openapi, stored
 from modelway.api.edge import BodyLimits
 from modelway.api.inference import Inference, Serve
@@ -160,7 +162,9 @@ class Gateway:
         listed = frozenset((route.method, route.path) for route in routes) | {("GET", "/openapi.json")}
         description = openapi.openapi(services, listed)
         machines = Route(
-            "GET", "/openapi.json", discovery.Discovery(description, services, guarded=not are_public)
+            "GET",
+            "/openapi.json",
+            discovery.Discovery(description, services, guarded=not are_public, check=may_reach),
         )
         if not are_public:
             return [machines]
@@ -245,6 +249,7 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
                 config.timeouts.write_stall_s,
             ),
             concurrency_max=config.concurrency_max,
+            trusted_proxies=tuple(ip_network(each, strict=False) for each in config.trusted_proxies),
         )
         cards = await stack.enter_async_context(CardWatch(database, _taking(services, supply)))
         services.hear_of_cards = cards.refresh

@@ -48,6 +48,7 @@ def refusal(folder: Path, text: str, environ: Mapping[str, str] | None = None) -
         (f"models: [{{id: x, price: {{input: -3, output: 1}}, {TARGETS}}}]", "`models[0].price.input`"),
         (f"models: [{{id: x, price: {{input: abc, output: 1}}, {TARGETS}}}]", "at most 9 decimal places"),
         (f"models: [{{id: x, price: {{input: 1e-11, output: 1}}, {TARGETS}}}]", "at most 9 decimal places"),
+        ("trusted_proxies: [10.0.0.0/8, nearby]", "`trusted_proxies[1]`: it must be an address or network"),
         ("workers: 2", "2 workers need PostgreSQL"),
         ("valkey: valkey://127.0.0.1:6379", "not built yet"),
         ("- a", ":1: the file holds list"),

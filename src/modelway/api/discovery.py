@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+from modelway.accounts.keys import Key, may_call
 from modelway.api.edge import AsgiClient, Receive, Scope
 from modelway.api.endpoint import KEY, Endpoint, no_body
 from modelway.calls.admit import authenticate
@@ -16,15 +17,25 @@ Answer = Callable[[Scope, AsgiClient], Awaitable[None]]
 
 
 class Discovery(Endpoint):
-    """A GET path that answers from memory. `guarded` asks for a key first."""
+    """A GET path that answers from memory. `guarded` asks for a key first, one that may call models unless
+    `check` says otherwise.
+    """
 
-    def __init__(self, answer: Answer, services: Services, *, guarded: bool) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        services: Services,
+        *,
+        guarded: bool,
+        check: Callable[[Key, str, str], None] = may_call,
+    ) -> None:
         super().__init__(services.protocols["chat"], services)
-        self._answer, self._guarded = answer, guarded
+        self._answer, self._guarded, self._check = answer, guarded, check
 
     async def respond(self, scope: Scope, receive: Receive, client: AsgiClient, request_id: str) -> None:
         if self._guarded:
-            scope[KEY] = await authenticate(self.call(scope, no_body, request_id), self._services)
+            call = self.call(scope, no_body, request_id)
+            scope[KEY] = await authenticate(call, self._services, self._check)
         await self._answer(scope, client)
 
 

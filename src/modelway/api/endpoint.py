@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 
+from modelway.api.addresses import client_address
 from modelway.api.edge import AsgiClient, Receive, Scope, Send, read_headers
 from modelway.calls.call import Call, Services
 from modelway.conversation.errors import CallError
@@ -54,16 +55,17 @@ class Endpoint(ABC):
 
     def call(self, scope: Scope, read_body: Callable[[], Awaitable[bytes]], request_id: str) -> Call:
         """The request as a call of this path's protocol. Raises 400 or 431 for its headers."""
-        services = self._services
+        services, headers = self._services, read_headers(scope["headers"])
+        peer = (scope.get("client") or ("",))[0]
         return Call(
             id=request_id,
             protocol=self._protocol,
-            headers=read_headers(scope["headers"]),
+            headers=headers,
             read_body=read_body,
             began_s=services.clock(),
             began_at_s=services.now(),
             path=scope["path"],
-            address=(scope.get("client") or ("",))[0],
+            address=client_address(peer, headers.get("x-forwarded-for"), services.trusted_proxies),
         )
 
 

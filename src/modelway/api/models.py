@@ -34,11 +34,10 @@ def model_list(services: Services) -> Answer:
     """
 
     async def answer(scope: Scope, client: AsgiClient) -> None:
-        query = query_of(scope)
+        query, key = query_of(scope), scope[KEY]
         if "accepts" in query:
-            await client.answer(200, accepting(services, query["accepts"].encode(), path_of(query)))
+            await client.answer(200, accepting(services, key, query["accepts"].encode(), path_of(query)))
             return
-        key: Key = scope[KEY]
         entries = [entry(services, name, model) for name, model in _named(services) if allows(key, model.id)]
         page, more = _page(entries, query)
         await client.answer(200, models_object(page, has_more=more))
@@ -50,14 +49,14 @@ def one_model(services: Services, prefix: str) -> Answer:
     """One model with its flat form and a request example; `…/form_schema` is the form alone."""
 
     async def answer(scope: Scope, client: AsgiClient) -> None:
-        name, path = scope["path"][len(prefix) :], path_of(query_of(scope))
-        if name.endswith(FORM):
-            name = name.removesuffix(FORM)
-            await client.answer(200, form_object(services, name, path))
-            return
+        asked, path = scope["path"][len(prefix) :], path_of(query_of(scope))
+        name = asked.removesuffix(FORM)
         model = services.registry.find(name)
         may_use(scope[KEY], model.id, round(services.now() * 1000))
-        await client.answer(200, entry(services, name, model, path=path))
+        if asked.endswith(FORM):
+            await client.answer(200, form_object(services, name, path))
+        else:
+            await client.answer(200, entry(services, name, model, path=path))
 
     return answer
 
@@ -83,11 +82,15 @@ def entry(services: Services, name: str, model: Model, *, path: Path | None = No
     return listed
 
 
-def accepting(services: Services, body: bytes, path: Path) -> dict[str, Any]:
-    """The models that take exactly `body`, and for each of the others the first thing they refuse."""
+def accepting(services: Services, key: Key, body: bytes, path: Path) -> dict[str, Any]:
+    """The models that take exactly `body`, and for each of the others the first thing they refuse; of those
+    that `key` may use.
+    """
     asked = decoded_object(body, "accepts")
     takers, others = [], []
     for model in services.registry.models:
+        if not allows(key, model.id):
+            continue
         card = card_of(model)
         body_for_it = {**asked, "model": model.id}
         if accepts(card, path, body_for_it):

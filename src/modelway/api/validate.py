@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from modelway.accounts.keys import Key, may_use
 from modelway.api.edge import AsgiClient, Body, BodyLimits, Receive, Scope
 from modelway.api.endpoint import Endpoint, no_body
 from modelway.api.models import Query, accepting, decoded_object, path_of, query_of
@@ -21,7 +22,7 @@ from modelway.providers.registry import Model
 # For `POST /v1/models`, where a body is held against every model: a conversation of 60 thousand words.
 TAKERS_BODY_BYTES_MAX = 256 * 1024
 
-Look = Callable[[Services, bytes, Query, bool], dict[str, Any]]
+Look = Callable[[Services, Key, bytes, Query, bool], dict[str, Any]]
 
 
 class Looking(Endpoint):
@@ -35,18 +36,18 @@ class Looking(Endpoint):
 
     async def respond(self, scope: Scope, receive: Receive, client: AsgiClient, request_id: str) -> None:
         services, call = self._services, self.call(scope, no_body, request_id)
-        await authenticate(call, services)
+        key = await authenticate(call, services)
         body = await Body(receive, call.headers, self._limits).read()
-        answer = await asyncio.to_thread(self._look, services, body, query_of(scope), call.strict)
+        answer = await asyncio.to_thread(self._look, services, key, body, query_of(scope), call.strict)
         await client.answer(200, answer)
 
 
-def look_for_takers(services: Services, body: bytes, query: Query, strict: bool) -> dict[str, Any]:
+def look_for_takers(services: Services, key: Key, body: bytes, query: Query, strict: bool) -> dict[str, Any]:
     """`POST /v1/models`: the models that take exactly this body."""
-    return accepting(services, body, path_of(query))
+    return accepting(services, key, body, path_of(query))
 
 
-def look_over(services: Services, body: bytes, query: Query, strict: bool) -> dict[str, Any]:
+def look_over(services: Services, key: Key, body: bytes, query: Query, strict: bool) -> dict[str, Any]:
     """`POST /v1/validate`: what a call with this body would say, without calling anything.
 
     The body is a request's body as it stands; `?path=` says for which path (chat by default).
@@ -58,6 +59,7 @@ def look_over(services: Services, body: bytes, query: Query, strict: bool) -> di
             "`model` is missing; give a model's id, as GET /v1/models lists them", param="model"
         )
     model = services.registry.find(name)
+    may_use(key, model.id, round(services.now() * 1000))
     card = card_of(model)
     violations = [violation_object(each) for each in validate(card, path, asked, strict=strict)]
     # What no card says (a tool without a name, a part of an unknown type) the protocol does.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Protocol
 
 from modelway.accounts.keys import Key
@@ -109,6 +110,7 @@ class Services:
     envelope_secret: bytes
     timeouts: Timeouts
     concurrency_max: int
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()  # whose x-forwarded-for is believed
     live: int = 0
     draining: bool = False
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)  # the requests that `live` counts

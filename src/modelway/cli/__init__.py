@@ -9,7 +9,7 @@ from __future__ import annotations
 import typer
 
 from modelway.catalog.cards import CardError
-from modelway.cli import accounts, keys, models, serving
+from modelway.cli import accounts, budgets, keys, models, people, serving, vouchers
 from modelway.cli.base import fail
 from modelway.config import ConfigError
 from modelway.conversation.errors import CallError
@@ -24,7 +24,15 @@ app = typer.Typer(
 )
 for command in (serving.serve, serving.check, serving.migrate, serving.version):
     app.command()(command)
-for name, commands in (("keys", keys.app), ("accounts", accounts.app), ("models", models.app)):
+for name, commands in (
+    ("keys", keys.app),
+    ("accounts", accounts.app),
+    ("members", people.members),
+    ("budgets", budgets.app),
+    ("vouchers", vouchers.app),
+    ("audit", people.audit),
+    ("models", models.app),
+):
     app.add_typer(commands, name=name)
 
 

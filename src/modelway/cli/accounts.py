@@ -7,12 +7,22 @@ from typing import Annotated
 import typer
 
 from modelway.accounts.money import format_usd, parse_usd
-from modelway.cli.base import ConfigOption, DataDirOption, JsonOption, print_json, with_database
+from modelway.cli.base import (
+    AccountOption,
+    ConfigOption,
+    DataDirOption,
+    JsonOption,
+    amount,
+    print_json,
+    with_database,
+)
 from modelway.manage import money as manage_money
 from modelway.manage import people as manage_people
 from modelway.manage.money import Statement
 from modelway.store.database import Database
 from modelway.store.people import Account, Billing
+
+NoteOption = Annotated[str | None, typer.Option("--note", help="one line for the statement")]
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: who pays.")
 
@@ -75,7 +85,68 @@ def top_up(
         await manage_money.top_up(database, account, amount, note)
         return await manage_money.show(database, account)
 
-    _print_statement(with_database(config, data_dir, work), as_json)
+    print_statement(with_database(config, data_dir, work), as_json)
+
+
+@app.command("withdraw")
+def withdraw(
+    account: AccountOption,
+    usd: Annotated[str, typer.Option(help="how much, such as 25 or 0.50")],
+    note: NoteOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take money out of an account again: what is neither spent nor held."""
+    taken = parse_usd(usd, "--usd")
+
+    async def work(database: Database, _: bytes) -> Statement:
+        await manage_money.withdraw(database, account, taken, note)
+        return await manage_money.show(database, account)
+
+    print_statement(with_database(config, data_dir, work), as_json)
+
+
+@app.command("refund")
+def refund(
+    account: AccountOption,
+    charge: Annotated[str, typer.Option(help="the charge's id, as the statement shows it")],
+    usd: Annotated[str | None, typer.Option(help="a part of it; all that is left unless said")] = None,
+    note: NoteOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give back a charge, or a part of it, as a new line of the statement."""
+    part = amount(usd, "--usd")
+
+    async def work(database: Database, _: bytes) -> Statement:
+        await manage_money.refund(database, account, charge, part, note)
+        return await manage_money.show(database, account)
+
+    print_statement(with_database(config, data_dir, work), as_json)
+
+
+@app.command("terms")
+def terms(
+    account: AccountOption,
+    prepaid: Annotated[bool, typer.Option("--prepaid", help="it spends only what was put in")] = False,
+    limit_usd: Annotated[
+        str | None, typer.Option(help="what a postpaid account may owe; without it there is no limit")
+    ] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change how an account pays; every worker hears of it within a second."""
+    billing: Billing = "prepaid" if prepaid else "postpaid"
+    limit = amount(limit_usd, "--limit-usd")
+
+    async def work(database: Database, _: bytes) -> Statement:
+        await manage_money.change_terms(database, account, billing, limit)
+        return await manage_money.show(database, account)
+
+    print_statement(with_database(config, data_dir, work), as_json)
 
 
 @app.command("show")
@@ -90,10 +161,10 @@ def show_one(
     async def work(database: Database, _: bytes) -> Statement:
         return await manage_money.show(database, account)
 
-    _print_statement(with_database(config, data_dir, work), as_json)
+    print_statement(with_database(config, data_dir, work), as_json)
 
 
-def _print_statement(statement: Statement, as_json: bool) -> None:
+def print_statement(statement: Statement, as_json: bool) -> None:
     account, money = statement.account, statement.money
     amounts = {
         "balance_usd": money.balance_nano_usd,

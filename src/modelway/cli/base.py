@@ -5,23 +5,64 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
 import msgspec
 import typer
 
+from modelway.accounts.keys import Resets
+from modelway.accounts.money import parse_usd
 from modelway.app import Installation, database_url
 from modelway.config import Config, ConfigError, environment, load, unknown_variables
+from modelway.manage.ids import SYSTEM
 from modelway.store.database import Database
 from modelway.store.migrate import upgrade
 from modelway.store.secret import check_secret, secret_from_file, secret_from_text
 
 T = TypeVar("T")
+DAY_MS = 86_400_000
+DAYS_DIGITS_MAX = 5  # 273 years
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="modelway.yaml to read")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="folder of database and secret")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
+AccountOption = Annotated[str, typer.Option("--account", help="name or id")]
+ResetsOption = Annotated[str, typer.Option(help="when it starts anew: never, daily, weekly, monthly")]
+
+
+def listed(text: str | None) -> list[str] | None:
+    """A comma list as it was typed; nothing is None."""
+    return [part.strip() for part in text.split(",")] if text else None
+
+
+def amount(text: str | None, option: str) -> int | None:
+    """An amount in USD as it was typed, in nano-dollars."""
+    return None if text is None else parse_usd(text, option)
+
+
+def reset_word(text: str) -> Resets:
+    """Raises ConfigError for a word that is none."""
+    if text not in get_args(Resets):
+        raise ConfigError(f"--resets is {text!r}; it must be never, daily, weekly or monthly")
+    word: Resets = msgspec.convert(text, Resets)
+    return word
+
+
+def moment(text: str | None, option: str) -> int | None:
+    """A time as it was typed, `2027-01-31T00:00:00Z` or a number of days from now as `90d`, in epoch ms."""
+    if text is None:
+        return None
+    if text.endswith("d") and text[:-1].isdigit() and len(text) <= DAYS_DIGITS_MAX + 1:
+        return SYSTEM.now_ms() + int(text[:-1]) * DAY_MS
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise ConfigError(f"{option} is {text!r}; a time such as 2027-01-31T00:00:00Z, or 90d, is right")
+    return round(at.timestamp() * 1000)
 
 
 def fail(message: str) -> NoReturn:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 import typer
 
-from modelway.accounts.keys import Key, Resets
-from modelway.accounts.money import format_usd, parse_usd
-from modelway.cli.base import ConfigOption, DataDirOption, JsonOption, print_json, with_database
-from modelway.config import ConfigError
+from modelway.accounts.keys import Key
+from modelway.accounts.money import format_usd
+from modelway.cli.base import (
+    ConfigOption,
+    DataDirOption,
+    JsonOption,
+    ResetsOption,
+    amount,
+    listed,
+    moment,
+    print_json,
+    reset_word,
+    with_database,
+)
 from modelway.manage import keys as manage_keys
 from modelway.manage import people as manage_people
-from modelway.manage.keys import KeyWishes
+from modelway.manage.keys import KeyChanges, KeyWishes
 from modelway.store.database import Database
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
@@ -24,10 +33,11 @@ def create(
     name: Annotated[str, typer.Option(help="what the key is for")],
     account: Annotated[str, typer.Option(help="who pays")] = manage_people.OWNER_ACCOUNT,
     models: Annotated[str | None, typer.Option(help="comma list of model ids or patterns with *")] = None,
+    endpoints: Annotated[str | None, typer.Option(help="comma list of paths or patterns with *")] = None,
+    addresses: Annotated[str | None, typer.Option(help="comma list of networks it may come from")] = None,
+    expires: Annotated[str | None, typer.Option(help="2027-01-31T00:00:00Z, or 90d from now")] = None,
     limit_usd: Annotated[str | None, typer.Option(help="what it may spend")] = None,
-    resets: Annotated[
-        str, typer.Option(help="when the limit starts anew: never, daily, weekly, monthly")
-    ] = "never",
+    resets: ResetsOption = "never",
     management: Annotated[
         bool, typer.Option("--management", help="a key for the management paths; it calls no model")
     ] = False,
@@ -39,13 +49,14 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make a key and print it; it is shown only now."""
-    if resets not in ("never", "daily", "weekly", "monthly"):
-        raise ConfigError(f"--resets is {resets!r}; it must be never, daily, weekly or monthly")
     wishes = KeyWishes(
         name=name,
-        models=[part.strip() for part in models.split(",")] if models else None,
-        limit_nano_usd=parse_usd(limit_usd, "--limit-usd") if limit_usd else None,
-        resets=msgspec.convert(resets, Resets),
+        models=listed(models),
+        endpoints=listed(endpoints),
+        addresses=listed(addresses),
+        expires_at_ms=moment(expires, "--expires"),
+        limit_nano_usd=amount(limit_usd, "--limit-usd"),
+        resets=reset_word(resets),
         kind="management" if management else "api",
         member_id=member,
     )
@@ -58,11 +69,7 @@ def create(
                 return first
         return await manage_keys.create_key(database, secret, account, wishes)
 
-    made = with_database(config, data_dir, work, makes=True)
-    if as_json:
-        print_json({"id": made.key.id, "key": made.text, "name": made.key.name, "masked": made.key.masked})
-    else:
-        print(made.text)
+    _print_new(with_database(config, data_dir, work, makes=True), as_json)
 
 
 @app.command("list")
@@ -81,17 +88,46 @@ def list_all(
         return found
 
     rows = with_database(config, data_dir, work)
-    if as_json:
-        print_json(rows)
-        return
-    for key in rows:
-        state = "revoked" if key.revoked_at_ms else "active"
-        limit = (
-            f"{format_usd(key.limit_nano_usd)} USD/{key.resets}"
-            if key.limit_nano_usd is not None
-            else "no limit"
-        )
-        print(f"{key.id}  {key.masked}  {state:8}  {limit:16}  {key.name}")
+    _print_keys(rows, as_json)
+
+
+@app.command("rotate")
+def rotate(
+    key_id: Annotated[str, typer.Argument(help="the key's id, as `keys list` shows it")],
+    overlap_s: Annotated[float, typer.Option(help="how many seconds the old one goes on")] = 0.0,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key with the same terms that takes over from another, and print it."""
+
+    async def work(database: Database, secret: bytes) -> manage_keys.NewKey:
+        return await manage_keys.rotate_key(database, secret, key_id, overlap_s)
+
+    _print_new(with_database(config, data_dir, work), as_json)
+
+
+@app.command("limit")
+def limit(
+    key_id: Annotated[str, typer.Argument(help="the key's id, as `keys list` shows it")],
+    limit_usd: Annotated[
+        str | None, typer.Option(help="what it may spend; without it there is no limit")
+    ] = None,
+    resets: ResetsOption = "never",
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a key another spending limit; every worker keeps to it within a second."""
+    changes: KeyChanges = {
+        "limit_nano_usd": amount(limit_usd, "--limit-usd"),
+        "resets": reset_word(resets),
+    }
+
+    async def work(database: Database, _: bytes) -> Key:
+        return await manage_keys.change_key(database, key_id, changes)
+
+    _print_keys([with_database(config, data_dir, work)], as_json)
 
 
 @app.command("revoke")
@@ -106,3 +142,25 @@ def revoke(
         return await manage_keys.revoke_key(database, key_id)
 
     print(f"revoked {with_database(config, data_dir, work).masked}")
+
+
+def _print_new(made: manage_keys.NewKey, as_json: bool) -> None:
+    """The key alone, for a script to read."""
+    if as_json:
+        print_json({"id": made.key.id, "key": made.text, "name": made.key.name, "masked": made.key.masked})
+    else:
+        print(made.text)
+
+
+def _print_keys(rows: list[Key], as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+        return
+    for key in rows:
+        state = "revoked" if key.revoked_at_ms else "active"
+        limit = (
+            f"{format_usd(key.limit_nano_usd)} USD/{key.resets}"
+            if key.limit_nano_usd is not None
+            else "no limit"
+        )
+        print(f"{key.id}  {key.masked}  {state:8}  {limit:16}  {key.kind:10}  {key.name}")

@@ -156,6 +156,13 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         int,
         Meta(ge=1, le=100_000, description="calls one worker carries at once; more get 503 with retry-after"),
     ] = 2000
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="addresses or networks of proxies whose `x-forwarded-for` is believed, such as "
+            "`[10.0.0.0/8]`; with none, a client's address is the connection's other end"
+        ),
+    ] = ()
     alert_url: Annotated[
         Annotated[str, Meta(pattern="^https?://")] | None,
         Meta(description="where budgets that pass a threshold are told, by a signed POST"),

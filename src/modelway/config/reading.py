@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from decimal import Decimal
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,12 @@ def _check_price(model: ModelConfig, index: int, document: Document) -> None:
 
 
 def _check_whole(config: Config, document: Document) -> None:
+    for index, network in enumerate(config.trusted_proxies):
+        try:
+            ip_network(network, strict=False)
+        except ValueError:
+            what = "it must be an address or network such as 10.0.0.0/8"
+            raise document.fault(what, "trusted_proxies", index, value=network) from None
     if config.workers > 1 and config.database.startswith("sqlite"):
         what = f"{config.workers} workers need PostgreSQL: sqlite is written by one process"
         raise document.fault(what, "workers")

@@ -62,6 +62,11 @@ async def list_accounts(database: Database, after: str = "", limit: int | None =
     return await database.read(lambda connection: people.list_accounts(connection, after, limit))
 
 
+async def account_id(database: Database, account: str) -> str:
+    """The id behind a name or id. Raises CallError("not_found")."""
+    return await database.read(lambda connection: find_account(connection, account).id)
+
+
 async def add_member(
     database: Database, account: str, name: str, role: str, source: Source = SYSTEM
 ) -> Member:

@@ -1,0 +1,94 @@
+"""Two workers on PostgreSQL: what one is told, both keep to within a second, live streams within five."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from modelway.store.audit import audit
+from modelway.store.schema import usage
+from tests.fix_gateway import Gateway, until
+from tests.fix_upstream import CHAT, MESSAGES, RESPONSES, ScriptedUpstream, recording, streamed, whole
+from tests.ledger.through_gateway import ask as ask_database
+from tests.management.conftest import ask, bearer
+from tests.whole.wire import call, minimal, stream
+
+HEARD_S = 2.0  # twice what is promised: the machine may be busy
+ENDED_S = 5.0
+HEARD_FRAMES = 8  # some text is among them in every dialect
+CALLS = 12  # each is a connection of its own, which the kernel gives to either worker
+MODELS = {CHAT: "chat-model", MESSAGES: "messages-model", RESPONSES: "responses-model"}
+NAMES = {CHAT: "chat", MESSAGES: "messages", RESPONSES: "responses"}
+# How each dialect says in a stream that it went wrong, and how it would say that all is well.
+ERRORS = {CHAT: b'"error"', MESSAGES: b"event: error", RESPONSES: b"response.failed"}
+ENDS = {CHAT: b"[DONE]", MESSAGES: b"message_stop", RESPONSES: b"response.completed"}
+
+
+@pytest.fixture
+def two_workers(postgresql_url: str, make_gateway: Callable[..., Gateway]) -> Gateway:
+    gateway = make_gateway(MODELWAY_DATABASE=postgresql_url, MODELWAY_SECRET="3f" * 32, MODELWAY_WORKERS="2")
+    gateway.api_key = gateway.manage("keys", "create", "--name", "admin", "--management").strip()
+    return gateway.start()
+
+
+def test_a_limit_and_a_revocation_reach_every_worker_and_every_live_stream(
+    two_workers: Gateway, upstream: ScriptedUpstream, postgresql_url: str
+) -> None:
+    gateway, manager = two_workers, two_workers.api_key
+    made = ask(gateway, manager, "POST", "/v1/keys", {"name": "k"}).json()
+    headers, path = bearer(made["key"]), f"/v1/keys/{made['id']}"
+
+    def statuses() -> set[int]:
+        body = minimal(CHAT, "chat-model")
+        return {call(gateway, CHAT, body, headers=headers).status for _ in range(CALLS)}
+
+    upstream.answers(CHAT, whole(recording("whole/chat_text.json")))
+    assert statuses() == {200}
+    assert ask(gateway, manager, "PATCH", path, {"limit_usd": 0}).status == 200
+    until(lambda: statuses() == {429}, "the limit at every worker", HEARD_S)
+    assert ask(gateway, manager, "PATCH", path, {"limit_usd": None}).status == 200
+    until(lambda: statuses() == {200}, "no limit at every worker", HEARD_S)
+
+    with ExitStack() as stack:
+        streams = []
+        for at in (CHAT, MESSAGES, RESPONSES) * 2:
+            upstream.answers(at, streamed(recording(f"whole/{NAMES[at]}_text.sse"), pause_after=HEARD_FRAMES))
+            body = minimal(at, MODELS[at], stream=True)
+            streams.append((at, stack.enter_context(stream(gateway, at, body, headers))))
+            assert streams[-1][1].frame()
+        assert ask(gateway, manager, "DELETE", path).json()["status"] == "revoked"
+        revoked_s = time.monotonic()
+        until(lambda: statuses() == {401}, "the revocation at every worker", HEARD_S)
+        rests = [(at, answer.rest(), answer.request_id) for at, answer in streams]
+        assert time.monotonic() - revoked_s < ENDED_S
+
+    for at, rest, _ in rests:
+        assert ERRORS[at] in rest, rest
+        assert b"was revoked" in rest
+        assert ENDS[at] not in rest
+    ids = [request_id for _, _, request_id in rests]
+    columns = (usage.c.outcome, usage.c.output_tokens)
+    booked = until(
+        lambda: _all(
+            ask_database(
+                postgresql_url,
+                lambda connection: connection.execute(
+                    select(*columns).where(usage.c.request_id.in_(ids))
+                ).all(),
+            ),
+            len(ids),
+        ),
+        "a row for each stream",
+    )
+    assert {outcome for outcome, _ in booked} == {"unauthenticated"}
+    assert all(tokens > 0 for _, tokens in booked), "what was heard is paid"
+    assert ask_database(postgresql_url, audit) == []
+
+
+def _all(rows: Sequence[Any], count: int) -> Sequence[Any]:
+    return rows if len(rows) == count else []
