@@ -75,7 +75,7 @@ def crowds(place: Place, sizes: Sizes) -> list[Figure]:
     """Two hundred calls at once on a balance for ten."""
     workers = 1 if place.dialect == "SQLite" else 4
     gateway = place.gateway(CONFIG, workers)
-    gateway.api_key = open_account(gateway, "crowd", "--prepaid")
+    gateway.api_key = open_account(gateway, "crowd")
     gateway.start()
     sent = [crowd(gateway, place.upstream, place.url, "crowd") for _ in range(sizes.crowds)]
     gateway.stop()
@@ -128,7 +128,7 @@ def power_cuts(place: Place, sizes: Sizes) -> list[Figure]:
 def hang_ups(place: Place, sizes: Sizes) -> list[Figure]:
     """Clients cut at any byte of a stream."""
     gateway = place.gateway(CONFIG)
-    gateway.api_key = open_account(gateway, "us", "--prepaid", usd=10_000)
+    gateway.api_key = open_account(gateway, "us", usd=10_000)
     gateway.start()
     found = hang_up(gateway, place.upstream, place.url, sizes.clients, SEED)
     gateway.stop()

@@ -124,6 +124,10 @@ class Gateway:
         return self.data_dir / "modelway.db"
 
     @property
+    def database_url(self) -> str:
+        return self._environment.get("MODELWAY_DATABASE") or f"sqlite:///{self.database}"
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid

@@ -84,8 +84,8 @@ def kill_again_and_again(
     upstream.answers(CHAT, streamed(answer, drip_s=DRIP_S))
     upstream.answers(SLOW_PATH, streamed(answer, drip_s=SLOW_DRIP_S))
     keys = {
-        "paid": open_account(gateway, "paid", "--prepaid", usd=10_000),
-        "free": open_account(gateway, "free"),
+        "paid": open_account(gateway, "paid", usd=10_000),
+        "free": open_account(gateway, "free", billing="postpaid"),
     }
     freed_s = []
     for number in range(kills):

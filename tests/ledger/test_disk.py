@@ -46,7 +46,7 @@ def test_a_disk_that_fails_ends_the_gateway_and_promises_nothing(
 ) -> None:
     upstream.answers(CHAT, whole(ANSWER))
     gateway = make_gateway(CONFIG)
-    gateway.api_key = open_account(gateway, "us", "--prepaid", usd=10)
+    gateway.api_key = open_account(gateway, "us", usd=10)
     gateway.start()
     assert call(gateway, CHAT, QUESTION).status == 200
 
@@ -67,7 +67,7 @@ def test_a_full_disk_refuses_calls_and_is_forgotten_when_there_is_space(
 ) -> None:
     upstream.answers(CHAT, whole(ANSWER))
     gateway = make_gateway(CONFIG)
-    gateway.api_key = open_account(gateway, "us", "--prepaid", usd=10)
+    gateway.api_key = open_account(gateway, "us", usd=10)
     gateway.start()
 
     with injected(gateway, "ENOSPC", "pwrite64"):

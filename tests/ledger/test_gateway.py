@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Connection, func, select
 
+from modelway.manage.keys import KeyWishes
 from modelway.store.schema import entries, holds, usage
 from tests.fix_gateway import Gateway, until
 from tests.fix_upstream import CHAT, MESSAGES, ScriptedUpstream, whole
@@ -17,6 +18,7 @@ from tests.ledger.through_gateway import (
     QUESTION,
     ask,
     broken_books,
+    nano,
     open_account,
     shown,
 )
@@ -67,7 +69,7 @@ def test_a_balance_for_10_sends_10_of_200_calls_at_once(
 ) -> None:
     """SQLite is served by one process, PostgreSQL here by four."""
     paid = start(1 if database_url.startswith("sqlite") else 4)
-    paid.api_key = open_account(paid, "us", "--prepaid")
+    paid.api_key = open_account(paid, "us")
     paid.start()
 
     assert [crowd(paid, upstream, database_url, "us") for _ in range(ROUNDS)] == [AFFORDABLE] * ROUNDS
@@ -77,9 +79,8 @@ def test_a_balance_for_10_sends_10_of_200_calls_at_once(
 
 
 def test_a_refusal_says_which_limit_and_that_trying_again_is_no_use(paid: Gateway) -> None:
-    paid.api_key = open_account(
-        paid, "us", "--prepaid", usd=100, key=("--limit-usd", "0.15", "--resets", "daily")
-    )
+    daily = KeyWishes(name="test", limit_nano_usd=nano(0.15), resets="daily")
+    paid.api_key = open_account(paid, "us", usd=100, wishes=daily)
     paid.start()
     assert asked(paid).status == 200
 
@@ -102,7 +103,7 @@ def test_a_refusal_says_which_limit_and_that_trying_again_is_no_use(paid: Gatewa
 def test_money_put_in_beside_the_running_gateway_is_there_at_once(
     paid: Gateway, upstream: ScriptedUpstream
 ) -> None:
-    paid.api_key = open_account(paid, "us", "--prepaid")
+    paid.api_key = open_account(paid, "us")
     paid.start()
     refused = asked(paid)
     assert refused.status == 429
@@ -117,8 +118,8 @@ def test_money_put_in_beside_the_running_gateway_is_there_at_once(
 def test_a_model_without_a_price_is_refused_where_money_is_limited_and_flagged_where_not(
     paid: Gateway, upstream: ScriptedUpstream, database_url: str
 ) -> None:
-    limited = open_account(paid, "limited", "--limit-usd", "5")
-    paid.api_key = open_account(paid, "free")
+    limited = open_account(paid, "limited", billing="postpaid", limit_usd=5)
+    paid.api_key = open_account(paid, "free", billing="postpaid")
     paid.start()
 
     question = {**QUESTION, "model": "unpriced"}
@@ -153,7 +154,7 @@ def test_a_call_that_fails_upstream_costs_nothing_and_is_on_the_statement(
     paid: Gateway, upstream: ScriptedUpstream, database_url: str
 ) -> None:
     upstream.answers(CHAT, whole(b'{"error": {"message": "no"}}', status=400))
-    paid.api_key = open_account(paid, "us", "--prepaid", usd=1)
+    paid.api_key = open_account(paid, "us", usd=1)
     paid.start()
 
     assert asked(paid).status == 400

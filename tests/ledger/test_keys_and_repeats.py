@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from modelway.manage import keys as manage_keys
+from modelway.manage import people as manage_people
 from modelway.manage.keys import KeyWishes, NewKey
 from modelway.store.database import Database
 from modelway.store.secret import secret_from_file
@@ -30,7 +31,9 @@ REPEATS = 20
 def served(make_gateway: Callable[..., Gateway], upstream: ScriptedUpstream) -> Gateway:
     upstream.answers(CHAT, whole(ANSWER))
     gateway = make_gateway(CONFIG)
-    gateway.api_key = open_account(gateway, "us", "--prepaid", usd=10)
+    gateway.api_key = open_account(gateway, "us", usd=10)
+    # Whose a management key is, unless it is said.
+    managed(gateway, lambda database, _: manage_people.add_member(database, "us", "Ada", "owner"))
     return gateway.start()
 
 

@@ -56,7 +56,7 @@ def test_every_client_that_hangs_up_is_booked_and_its_upstream_let_go(
     sqlite_url: str, make_gateway: Callable[..., Gateway], upstream: ScriptedUpstream
 ) -> None:
     gateway = make_gateway(CONFIG, MODELWAY_DATABASE=sqlite_url)
-    gateway.api_key = open_account(gateway, "us", "--prepaid", usd=1_000)
+    gateway.api_key = open_account(gateway, "us", usd=1_000)
     gateway.start()
 
     found = hang_up(gateway, upstream, sqlite_url, CLIENTS, seed=5)
