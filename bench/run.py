@@ -28,7 +28,7 @@ BENCHES: dict[str, tuple[str, Callable[[Settings], list[Figure]]]] = {
     "start": (bench_start.__doc__ or "", bench_start.measure),
     "engine": (bench_engine.__doc__ or "", bench_engine.measure),
 }
-LIBRARIES = ("granian", "uvloop", "httptools", "msgspec", "sqlalchemy", "xllamacpp")
+LIBRARIES = ("uvloop", "httptools", "msgspec", "sqlalchemy", "xllamacpp")
 
 
 def machine() -> Iterable[tuple[str, str]]:

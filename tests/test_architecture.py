@@ -64,6 +64,8 @@ PURE = {name for name, height in FLOORS.items() if height >= FLOORS["protocols"]
 # Beside the floors: who may import these, and what they may import themselves.
 BESIDE = {
     "observe": {"users": {n for n, h in FLOORS.items() if h <= FLOORS["calls"]}, "uses": PURE},
+    # A part of `app`: HTTP, and nothing of what is said in it.
+    "server": {"users": {"app"}, "uses": {"conversation"}},
     # A part of `cli`: processes, and nothing of what they do.
     "workers": {"users": {"cli"}, "uses": set()},
     # A part of `app`: what the configuration makes of providers, models and cards.
@@ -153,14 +155,17 @@ ENDS_OF_THE_STACK = ("app.py", "cli/")
 UPSTREAM_ONLY = ("providers/upstream.py", "engine/")
 SOCKET_MODULES = {
     "aiohttp": UPSTREAM_ONLY,
-    "granian": ENDS_OF_THE_STACK,
+    "httptools": ("providers/", "server/"),
     "http.client": UPSTREAM_ONLY,
     "http.server": (),
     "httpx": (),
     "psycopg": ("store/",),
     "requests": (),
     "smtplib": (),
-    "socket": ("providers/upstream.py", "engine/", "limits/valkey.py", "store/", *ENDS_OF_THE_STACK),
+    "socket": (
+        *("providers/upstream.py", "engine/", "limits/valkey.py", "store/", "server/listener.py"),
+        *ENDS_OF_THE_STACK,
+    ),
     "socketserver": (),
     "sqlalchemy": ("store/",),
     "sqlite3": ("store/",),
@@ -329,7 +334,11 @@ BAD: list[tuple[Rule, str, str]] = [
     (imports_inside_functions, "cli.py", "def f():\n    import json"),
     (imports_inside_functions, "cli.py", "async def f():\n    from json import loads  # noqa: PLC0415"),
     (imports_inside_functions, "cli.py", "class A:\n    def f(self):\n        import json  # lazy"),
+    (upward_or_sideways_imports, "server/listener.py", "from modelway.api.routes import Router"),
+    (upward_or_sideways_imports, "api/routes.py", "from modelway.server.exchange import App"),
     (sockets_in_the_wrong_place, "calls/serve.py", "import aiohttp"),
+    (sockets_in_the_wrong_place, "api/edge.py", "import httptools"),
+    (sockets_in_the_wrong_place, "server/exchange.py", "import socket"),
     (sockets_in_the_wrong_place, "providers/registry.py", "from aiohttp import ClientSession"),
     (sockets_in_the_wrong_place, "manage/keys.py", "from sqlalchemy import select"),
     (sockets_in_the_wrong_place, "web/render.py", "import urllib.request"),

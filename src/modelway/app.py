@@ -15,9 +15,6 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import uvloop
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
 
 from modelway.accounts.ids import Mint
 from modelway.accounts.keys import may_reach
@@ -44,6 +41,7 @@ from modelway.protocols.anthropic_messages import MESSAGES
 from modelway.protocols.openai_chat import CHAT
 from modelway.protocols.openai_responses import RESPONSES
 from modelway.providers.upstream import UpstreamClient
+from modelway.server.listener import Listener
 from modelway.store.cards import CardWatch, StoredCard
 from modelway.store.database import Database
 from modelway.store.keyring import KeyRing
@@ -52,15 +50,8 @@ from modelway.store.usage import UsageLog
 from modelway.supply import LOCAL_MODEL, Supply, price_of
 from modelway.web.entry import METHODS, PATHS, Pages
 
-# Connections waiting to be accepted; Linux's own ceiling (somaxconn) is 4096.
-BACKLOG = 1024
 # Above the calls it carries, so that /readyz and refusals are still answered.
 CONNECTIONS_SPARE = 512
-HEADER_READ_TIMEOUT_MS = 10_000  # a client that needs longer for its headers holds a connection for nothing
-# The largest head granian buffers; ours (32 KiB) is checked again in `api.edge`, with a proper answer.
-HEAD_BUFFER_BYTES = 128 * 1024
-# The server closes its connections within a second; one that will not be closed dies with the process.
-SERVER_STOP_S = 2.0
 # One Ctrl-C may come twice, from the terminal and from the process that started us: a second one counts
 # as a person's when it comes later than this.
 SAME_SIGNAL_S = 0.5
@@ -289,36 +280,14 @@ async def _serve(installation: Installation, environ: Mapping[str, str], ready: 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_stop)
     async with opened(installation, environ) as gateway:
-        server = Server(
-            gateway.application,
-            address=config.host,
-            port=config.port,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(
-                header_read_timeout=HEADER_READ_TIMEOUT_MS, max_buffer_size=HEAD_BUFFER_BYTES
-            ),
-            websockets=False,
-            backlog=BACKLOG,
-            backpressure=config.concurrency_max + CONNECTIONS_SPARE,
-            log_enabled=False,
-        )
-        _settle_garbage_collector()
-        serving = asyncio.create_task(server.serve())
-        ready()
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not stopping.done():
-            stopping.cancel()
-            serving.result()
-            raise RuntimeError("the HTTP server ended by itself")
-        try:
+        router = gateway.application
+        listener = Listener(router, router.refuse, config.concurrency_max + CONNECTIONS_SPARE)
+        async with listener.opened(config.host, config.port):
+            _settle_garbage_collector()
+            ready()
+            await stop.wait()
+            listener.drain()
             await gateway.drain(hurry)
-        finally:
-            server.stop()  # type: ignore[no-untyped-call]  # granian leaves it without annotations
-            await asyncio.wait({serving}, timeout=SERVER_STOP_S)
-            if not serving.done():  # it would complain, later, that nobody waits for it any more
-                loop.set_exception_handler(lambda *_: None)
 
 
 def _settle_garbage_collector() -> None:

@@ -22,8 +22,6 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 
-# Apache and nginx allow 8 KiB a line; clients with long beta lists and traces stay far below four of them.
-HEADER_BYTES_MAX = 32 * 1024
 # A decoded body may be this many times its wire size before it is taken for a bomb.
 INFLATION_MAX = 100
 # A client that has not taken the end of its answer after this long does not read; proxies wait as long.
@@ -36,13 +34,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 def read_headers(raw: RawHeaders) -> dict[str, str]:
-    """Lower-case names to values; repeats are joined by commas. Raises 400 or 431 for what no honest
-    client sends: too much, two of what there can be one of, a Host that is no host.
+    """Lower-case names to values; repeats are joined by commas. Raises 400 for what no honest client sends:
+    two of what there can be one of, a Host that is no host. How many and how long the server has judged.
     """
     headers: dict[str, str] = {}
-    size = 0
     for raw_name, raw_value in raw:
-        size += len(raw_name) + len(raw_value)
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         if "_" in name and name != "session_id":
             continue  # `X_Api_Key` is not `X-Api-Key`, though some servers read it so
@@ -51,17 +47,9 @@ def read_headers(raw: RawHeaders) -> dict[str, str]:
                 raise CallError.invalid(f"The header {name} is given twice", param=name)
             value = f"{headers[name]},{value}"
         headers[name] = value
-    if size > HEADER_BYTES_MAX:
-        raise CallError(
-            "header_too_large", f"The headers are {size} bytes; at most {HEADER_BYTES_MAX} are read"
-        )
     host = headers.get("host")
     if not host or not _HOST.fullmatch(host.encode("latin-1")):
         raise CallError.invalid("The Host header is missing or names no host", param="host")
-    if "transfer-encoding" in headers and "content-length" in headers:
-        raise CallError.invalid(
-            "Content-Length and Transfer-Encoding exclude each other", param="content-length"
-        )
     return headers
 
 
@@ -211,7 +199,7 @@ class AsgiClient:
                 self.gone = True
                 task.cancel()
 
-        # granian's receive() gives a future, though ASGI only promises an awaitable; a task around it
+        # Our server's receive() gives a future, though ASGI only promises an awaitable; a task around it
         # would cost every call 8 µs.
         self._listening = cast("asyncio.Future[dict[str, Any]]", self._receive())
         self._listening.add_done_callback(heard)

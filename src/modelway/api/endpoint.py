@@ -54,7 +54,7 @@ class Endpoint(ABC):
             await client.fail(error, self._protocol.name, request_id)
 
     def call(self, scope: Scope, read_body: Callable[[], Awaitable[bytes]], request_id: str) -> Call:
-        """The request as a call of this path's protocol. Raises 400 or 431 for its headers."""
+        """The request as a call of this path's protocol. Raises 400 for its headers."""
         services, headers = self._services, read_headers(scope["headers"])
         peer = (scope.get("client") or ("",))[0]
         return Call(

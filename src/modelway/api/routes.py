@@ -51,10 +51,17 @@ class Router:
             await app(scope, receive, send)
             return
         error = _refusal(path, scope["method"], verbs) if is_short else _too_long()
+        await self.refuse(error)(scope, receive, send)
 
-        request_id = self._mint("req_")
-        protocol = "messages" if path.startswith("/v1/messages") else "chat"
-        await AsgiClient(request_id, receive, send).fail(error, protocol, request_id)
+    def refuse(self, error: CallError) -> App:
+        """An application that answers everything with `error`."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            request_id = self._mint("req_")
+            protocol = "messages" if scope["path"].startswith("/v1/messages") else "chat"
+            await AsgiClient(request_id, receive, send).fail(error, protocol, request_id)
+
+        return answer
 
 
 def _too_long() -> CallError:

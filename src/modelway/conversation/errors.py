@@ -72,6 +72,7 @@ KINDS: dict[str, Kind] = dict(
         _kind("too_large", "request_too_large", "request_too_large", 413),
         _kind("uri_too_long", "invalid_request_error", "uri_too_long", 414),
         _kind("media_type", "invalid_request_error", "unsupported_media_type", 415),
+        _kind("expectation", "invalid_request_error", "expectation_failed", 417),
         _kind("idempotency_mismatch", "invalid_request_error", "idempotency_key_reused", 422),
         _kind("upgrade", "invalid_request_error", "upgrade_required", 426),
         _kind("rate_limited", "rate_limit_error", "rate_limit_exceeded", 429),

@@ -1,0 +1,186 @@
+"""One request and its answer, as ASGI's `receive` and `send`. Both give a future, and it is often done
+already: nothing waits when there is nothing to wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelway.server.connection import Connection
+
+Message = dict[str, Any]
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# Of a body that nobody reads yet; then its sender has to wait.
+BODY_BUFFER_BYTES_MAX = 64 * 1024
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+BODILESS = frozenset({204, 304})
+DISCONNECT: Message = {"type": "http.disconnect"}
+
+
+class Exchange:
+    """A request while it is read, and the answer while it is written. `run` serves it."""
+
+    __slots__ = (
+        "_app",
+        "_connection",
+        "_end_is_told",
+        "_head",
+        "_is_chunked",
+        "_is_gone",
+        "_is_headed",
+        "_keeps",
+        "_pieces",
+        "_receiver",
+        "_remaining",
+        "_scope",
+        "awaits_continue",
+        "buffered_bytes",
+        "is_answered",
+        "is_whole",
+    )
+
+    def __init__(self, connection: Connection, scope: Scope, app: App) -> None:
+        self._connection, self._scope, self._app = connection, scope, app
+        self.is_whole = False  # the request is here to its last byte
+        self.is_answered = False
+        self.awaits_continue = False
+        self.buffered_bytes = 0
+        self._pieces: list[bytes] = []
+        self._receiver: asyncio.Future[Message] | None = None
+        self._end_is_told = self._is_gone = self._is_headed = self._is_chunked = self._keeps = False
+        self._head = b""  # goes out together with the first of the body
+        self._remaining: int | None = None  # of the length that was promised
+
+    async def run(self) -> None:
+        """Let the application answer; what it leaves unfinished ends the connection."""
+        try:
+            await self._app(self._scope, self.receive, self.send)
+        except Exception as error:  # the edge: the application tells its own failures, so this is a bug
+            context = {"message": "The application failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+        finally:
+            self._receiver = None
+            if not self.is_answered:
+                self._connection.transport.abort()
+
+    # --- the request --------------------------------------------------------------------------------
+
+    def take(self, data: bytes) -> None:
+        """More of the body."""
+        self._pieces.append(data)
+        self.buffered_bytes += len(data)
+        self._tell()
+
+    def end(self) -> None:
+        """That was all of it."""
+        self.is_whole = True
+        self._tell()
+
+    def leave(self) -> None:
+        """No more will come: the client has hung up, or its body cannot be read."""
+        self._is_gone = True
+        self._tell()
+
+    def receive(self) -> asyncio.Future[Message]:
+        """What came of the body since the last time; after its end, the client's hang-up."""
+        future: asyncio.Future[Message] = self._connection.loop.create_future()
+        self._receiver = future
+        self._tell()
+        if self.awaits_continue and not future.done() and not self._is_headed:
+            self.awaits_continue = False
+            self._connection.transport.write(CONTINUE)
+        return future
+
+    def _tell(self) -> None:
+        receiver = self._receiver
+        if receiver is None or receiver.done():
+            return
+        if self._pieces or (self.is_whole and not self._end_is_told):
+            body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            self._pieces.clear()
+            self._end_is_told = self.is_whole
+            receiver.set_result({"type": "http.request", "body": body, "more_body": not self.is_whole})
+            if self.buffered_bytes > BODY_BUFFER_BYTES_MAX:
+                self._connection.resume()
+            self.buffered_bytes = 0
+        elif self._is_gone:
+            receiver.set_result(DISCONNECT)
+
+    # --- the answer ---------------------------------------------------------------------------------
+
+    def send(self, message: Message) -> asyncio.Future[None]:
+        """Done when the client has taken enough for more to follow. After its hang-up nothing is sent, and
+        that is no error.
+        """
+        if message["type"] == "http.response.start":
+            self._begin(message["status"], message["headers"])
+            return self._connection.sent
+        return self._write(message.get("body", b""), message.get("more_body", False))
+
+    def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        if self._is_headed:
+            raise RuntimeError("an answer begins once")
+        connection, names = self._connection, {name for name, _ in headers}
+        lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+        lines += [b"%b: %b\r\n" % header for header in headers]
+        is_old = self._scope["http_version"] == "1.0"
+        keeps = self.is_whole and connection.goes_on
+        if self._scope["method"] == "HEAD" or status in BODILESS:
+            self._remaining = 0
+        elif b"content-length" in names:
+            self._remaining = int(next(value for name, value in headers if name == b"content-length"))
+        elif is_old:
+            keeps = False  # its end is the connection's
+        else:
+            self._is_chunked = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        if not keeps:
+            lines.append(b"connection: close\r\n")
+        elif is_old:
+            lines.append(b"connection: keep-alive\r\n")
+        lines.append(connection.date_line)
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+            raise ValueError("a header of the answer holds a line break or NUL; it is not sent")
+        self._head, self._is_headed, self._keeps = head + b"\r\n", True, keeps
+
+    def _write(self, body: bytes, has_more: bool) -> asyncio.Future[None]:
+        connection = self._connection
+        if not self._is_headed or self.is_answered:
+            raise RuntimeError("a body comes after its head and before its end")
+        if self._is_chunked:
+            data = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            if not has_more:
+                data += LAST_CHUNK
+        else:
+            data = self._counted(body, has_more)
+        if self._head:
+            data, self._head = self._head + data, b""
+        if data and not connection.is_lost:
+            connection.transport.write(data)
+        if not has_more:
+            self.is_answered = True
+            connection.answered(self, self._keeps)
+        return connection.drained()
+
+    def _counted(self, body: bytes, has_more: bool) -> bytes:
+        """`body` as far as it is meant to be seen: not after a HEAD, and never more than was promised."""
+        if self._scope["method"] == "HEAD":
+            return b""
+        if self._remaining is not None:
+            self._remaining -= len(body)
+            if self._remaining < 0 or (self._remaining and not has_more):
+                raise RuntimeError(f"an answer differs from its content-length by {-self._remaining} bytes")
+        return body
