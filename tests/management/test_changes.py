@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from modelway.accounts.keys import looks_valid
+from modelway.api.managed import ROWS
 from tests.fix_gateway import Gateway, until
 from tests.fix_upstream import CHAT, ScriptedUpstream, recording, whole
-from tests.management.conftest import Ask, Keys, bearer
+from tests.management.conftest import ROLES, Ask, Keys, bearer
 from tests.whole.wire import assert_is_the_envelope, call, minimal
 
 Done = Callable[..., Any]
@@ -153,6 +154,27 @@ def test_another_account_is_not_there(done: Done, asking: Ask, keys: Keys) -> No
         assert key["account_id"] not in shown, path
     assert done("owner", "GET", f"/v1/keys/{key['id']}")["name"] == "ours"
     assert done("owner", "GET", "/v1/keys?account=us")["data"][0]["name"] == "owner"
+
+
+def test_nothing_that_one_tenant_reads_names_another(
+    gateway: Gateway, asking: Ask, keys: Keys, done: Done
+) -> None:
+    done("owner", "POST", "/v1/budgets", {"limit_usd": 70})
+    body = minimal("/v1/chat/completions", "chat-model")
+    call(gateway, "/v1/chat/completions", body)  # whatever comes of it is in our books
+    ours = {
+        row["id"]
+        for table in ("accounts", "members", "keys", "budgets", "trail")
+        for row in gateway.rows(f"SELECT * FROM {table}")
+        if row.get("account_id", row["id"]) == done("owner", "GET", "/v1/key")["account_id"]
+    }
+    assert len(ours) > len(ROLES)
+
+    for row in ROWS:
+        if row.method == "GET" and "{id}" not in row.path:
+            for who in ("us api", "us owner"):
+                shown = asking(who, "GET", row.path).body.decode()
+                assert not [each for each in ours if each in shown], (who, row.path)
 
 
 def test_budgets_are_made_changed_and_removed(done: Done) -> None:

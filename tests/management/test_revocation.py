@@ -15,7 +15,7 @@ from modelway.store.schema import usage
 from tests.fix_gateway import Gateway, until
 from tests.fix_upstream import CHAT, MESSAGES, RESPONSES, ScriptedUpstream, recording, streamed, whole
 from tests.ledger.through_gateway import ask as ask_database
-from tests.management.conftest import ask, bearer
+from tests.management.conftest import Keys, ask, bearer
 from tests.whole.wire import call, minimal, stream
 
 HEARD_S = 2.0  # twice what is promised: the machine may be busy
@@ -88,6 +88,25 @@ def test_a_limit_and_a_revocation_reach_every_worker_and_every_live_stream(
     assert {outcome for outcome, _ in booked} == {"unauthenticated"}
     assert all(tokens > 0 for _, tokens in booked), "what was heard is paid"
     assert ask_database(postgresql_url, audit) == []
+
+
+def test_a_lower_limit_ends_a_live_stream_that_goes_past_it(
+    gateway: Gateway, upstream: ScriptedUpstream, keys: Keys
+) -> None:
+    made = ask(gateway, keys["owner"], "POST", "/v1/keys", {"name": "k"}).json()
+    upstream.answers(CHAT, streamed(recording("whole/chat_text.sse"), pause_after=HEARD_FRAMES))
+    with stream(gateway, CHAT, minimal(CHAT, "chat-model", stream=True), bearer(made["key"])) as answer:
+        assert answer.frame()
+        assert ask(gateway, keys["owner"], "PATCH", f"/v1/keys/{made['id']}", {"limit_usd": 0}).status == 200
+        lowered_s = time.monotonic()
+        rest = answer.rest()
+
+    assert time.monotonic() - lowered_s < ENDED_S
+    assert b"has got another limit" in rest
+    assert ENDS[CHAT] not in rest
+    row = gateway.usage_of(answer.request_id)
+    assert row["outcome"] == "no_credit"
+    assert row["cost_nano_usd"] > 0, "what was heard is paid"
 
 
 def _all(rows: Sequence[Any], count: int) -> Sequence[Any]:

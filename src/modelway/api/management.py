@@ -151,6 +151,14 @@ class Management(Endpoint):
         self._rows, self._secret, self._limits = rows, secret, limits
 
     async def respond(self, scope: Scope, receive: Receive, client: AsgiClient, request_id: str) -> None:
+        try:
+            await self._respond(scope, receive, client, request_id)
+        except CallError as error:
+            about = {"method": scope["method"], "path": scope["path"][:200], "code": error.code}
+            self._services.log.write("info", "refused", request_id=request_id, **about)
+            raise
+
+    async def _respond(self, scope: Scope, receive: Receive, client: AsgiClient, request_id: str) -> None:
         services, call = self._services, self.call(scope, no_body, request_id)
         key: Key = await authenticate(call, services, may_reach)
         row, id_ = self._row(scope)

@@ -186,7 +186,7 @@ OBJECTS: dict[str, dict[str, Row]] = {
         "account_id": ("string", "Whose thing was changed."),
         "at": ("string", "RFC 3339."),
         "via": ("string", "api, cli, page or start."),
-        "key_id": ("?string", "The management key that asked."),
+        "key_id": ("?string", "The management key that asked; null too if it is the installation owner's."),
         "member_id": ("?string", "Whose key that is."),
         "request_id": ("?string", "Of the request that did it."),
         "action": ("string", "key.create, budget.remove, money.top_up and so on."),

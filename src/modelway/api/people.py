@@ -151,7 +151,13 @@ async def change_terms(asked: Asked) -> object:
 async def read_trail(asked: Asked) -> Page:
     query: PageQuery = asked.query
     account = await asked.account_id(query.account)
-    found = await list_deeds(asked.services.database, account, query.cursor or None, query.limit + 1)
+    found = await list_deeds(
+        asked.services.database,
+        account,
+        query.cursor or None,
+        query.limit + 1,
+        strangers=asked.asker.is_installation_owner,
+    )
     more = found[query.limit - 1].id if len(found) > query.limit else None
     return Page([deed_object(each) for each in found[: query.limit]], DEED_COLUMNS, more)
 

@@ -33,9 +33,18 @@ def note(
 
 
 async def list_deeds(
-    database: Database, account_id: str, before: str | None = None, limit: int = PAGE_MAX
+    database: Database,
+    account_id: str,
+    before: str | None = None,
+    limit: int = PAGE_MAX,
+    *,
+    strangers: bool = True,
 ) -> list[Deed]:
-    """A page of what was changed in an account (its id), newest first."""
+    """A page of what was changed in an account (its id), newest first. Without `strangers`, keys and members
+    of the installation's owner that did something in it are not named.
+    """
     return await database.read(
-        lambda connection: trail.list_deeds(connection, account_id, before, min(limit, PAGE_MAX))
+        lambda connection: trail.list_deeds(
+            connection, account_id, before, min(limit, PAGE_MAX), strangers=strangers
+        )
     )

@@ -353,14 +353,27 @@ class Ledger:
             await self._end_dead_keys()
 
     async def _end_dead_keys(self) -> None:
-        """A key that is revoked or has expired takes its live calls with it."""
-        held = {live.key.id for live in self.live.values()}
+        """A key that is revoked or has expired takes its live calls with it; one that has got a limit since
+        they were admitted, those that go past it.
+        """
+        held, now_ms = {live.key.id for live in self.live.values()}, self._now_ms()
         if not held:
             return
-        dead = await self._database.read(lambda connection: dead_keys.among(connection, held, self._now_ms()))
+        dead, limits = await self._database.read(
+            lambda connection: (
+                dead_keys.among(connection, held, now_ms),
+                dead_keys.limits_of(connection, held, now_ms),
+            )
+        )
+        spent = {key_id: limit.posted_nano_usd for key_id, limit in limits.items()}
         for live in list(self.live.values()):
-            if live.key.id in dead:
+            key = live.key
+            if key.id in dead:
                 live.end(CallError("unauthenticated", "The API key of this call was revoked or has expired"))
+            elif (limit := limits.get(key.id)) is not None and limit.is_news_to(key):
+                spent[key.id] += (live.progress() or (0, 0, 0))[2]
+                if spent[key.id] > limit.limit_nano_usd:
+                    live.end(CallError("no_credit", "The API key of this call has got another limit"))
 
     async def _look_after(self) -> None:
         self._end_overspent()

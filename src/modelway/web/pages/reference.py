@@ -82,6 +82,8 @@ def _name(schema: Schema) -> str:
 def _type(document: Schema, definition: Schema) -> str:
     if "$ref" in definition:
         return _name(definition)
+    if "anyOf" in definition:
+        return " | ".join(dict.fromkeys(_type(document, each) for each in definition["anyOf"]))
     kind = definition.get("type", "string" if "enum" in definition else "any")
     if kind == "array":
         return f"{_type(document, definition.get('items', {}))}[]"
