@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.processes import ROOT
+from modelway.store.schema import HEAD
 from tests.fix_databases import PostgresqlServer
 from tests.fix_gateway import Gateway, filled
 from tests.fix_upstream import ScriptedUpstream
@@ -23,9 +24,11 @@ from tests.ledger.kills import FREED_WITHIN_S, kill_again_and_again, kill_config
 from tests.ledger.power import NoDisk, cut_again_and_again, disk
 from tests.ledger.rigs import AFFORDABLE, crowd, hang_up
 from tests.ledger.through_gateway import CONFIG, broken_books, open_account
+from tests.store.killed_migration import kill_until_migrated, make_tables_of_the_first_version
 
 RESULTS = Path(__file__).with_name("RELIABILITY.md")
 SCRATCH = ROOT / "build" / "reliability"  # beside the checkout, so on a real disk
+FIRST_VERSION = "0001"
 CLOSED_WITHIN_S = 0.25
 SEED = 2026
 VERDICTS = {True: "holds", False: "**broken**", None: "not tried"}
@@ -152,11 +155,22 @@ def hang_ups(place: Place, sizes: Sizes) -> list[Figure]:
     ]
 
 
+def migrations(place: Place, _: Sizes) -> list[Figure]:
+    """kill -9 before every statement of every migration, from the first tables to the newest."""
+    make_tables_of_the_first_version(place.url)
+    versions = kill_until_migrated(place.url, 1, 1)
+    halfway = sorted({version for version in versions if version not in {FIRST_VERSION, HEAD}})
+    tried = f"{len(versions) - 1} kills"
+    figure = place.none("tables left half way by a killed migration", tried, halfway)
+    return [figure, place.books()]
+
+
 RIGS: dict[str, Callable[[Place, Sizes], list[Figure]]] = {
     "crowds": crowds,
     "kills": kills,
     "power": power_cuts,
     "hang-ups": hang_ups,
+    "migrations": migrations,
 }
 
 
