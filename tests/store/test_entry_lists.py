@@ -101,8 +101,8 @@ async def test_the_entries_of_a_call_are_found_in_its_own_account_alone(
     assert charge.attempt_id is not None
     wanted = [charge.attempt_id, "req_none"]
 
-    assert await database.read(lambda c: entries_of(c, "acct_1", wanted)) == {charge.attempt_id: [charge]}
-    assert await database.read(lambda c: entries_of(c, "acct_2", wanted)) == {}
+    assert await database.read(lambda c: entries_of(c, MINE, wanted)) == {charge.attempt_id: [charge]}
+    assert await database.read(lambda c: entries_of(c, Entries("acct_2"), wanted)) == {}
 
 
 def test_amounts_are_signed_from_the_accounts_side() -> None:

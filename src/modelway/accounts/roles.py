@@ -42,7 +42,11 @@ RULES: dict[str, Rule] = {
     "keys:write_management": Rule("the same for management keys of anybody", _OWNER),
     "usage:read_own": Rule("read what one's own key has used", ROLES, api_keys=True),
     "usage:read": Rule("read what every key of the account has used", ROLES),
-    "billing:read": Rule("read the account's balance and statement", ROLES, api_keys=True),
+    "billing:read": Rule(
+        "read the account's balance, and of its statement what one may read of its usage",
+        ROLES,
+        api_keys=True,
+    ),
     "billing:write": Rule("redeem vouchers", _ADMINS),
     "budgets:read": Rule("list the account's budgets and where they stand", ROLES),
     "budgets:write": Rule("make, change and remove budgets", _ADMINS),

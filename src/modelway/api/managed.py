@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from modelway.api import budgets, cards, keys, money, people
+from modelway.api import billing, budgets, cards, keys, money, people, usage
 from modelway.api.management import Managed
 
-ROWS: tuple[Managed, ...] = (*keys.ROWS, *budgets.ROWS, *people.ROWS, *money.ROWS, *cards.ROWS)
+ROWS: tuple[Managed, ...] = (
+    *keys.ROWS,
+    *usage.ROWS,
+    *billing.ROWS,
+    *budgets.ROWS,
+    *people.ROWS,
+    *money.ROWS,
+    *cards.ROWS,
+)

@@ -67,7 +67,7 @@ def _parameters(row: Managed) -> list[dict[str, Any]]:
     ]
     if "{id}" in row.path:
         made.insert(0, {"in": "path", "name": "id", "required": True, "schema": {"type": "string"}})
-    return [*made, _FORMAT] if row.is_page else made
+    return [*made, _FORMAT] if row.is_page or row.has_csv else made
 
 
 def _success(row: Managed) -> dict[str, Any]:
@@ -86,6 +86,6 @@ def _success(row: Managed) -> dict[str, Any]:
             },
         }
     answer["content"] = {"application/json": {"schema": schema}}
-    if row.is_page:
+    if row.is_page or row.has_csv:
         answer["content"]["text/csv"] = {"schema": {"type": "string"}}
     return answer

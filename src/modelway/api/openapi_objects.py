@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from modelway.api.openapi_usage import USAGE_OBJECTS
 from modelway.conversation.errors import KINDS
 
 Schema = dict[str, Any]
@@ -251,6 +252,21 @@ OBJECTS: dict[str, dict[str, Row]] = {
 }
 
 
+OBJECTS |= USAGE_OBJECTS
+OBJECTS["Transaction"] = {
+    **OBJECTS["Movement"],
+    "type": ("string", "top_up, voucher, refund, withdrawal, charge, estimate, void, overrun or return."),
+    "direction": ("string", "in, out, or none: what it cost beyond its hold is not the account's to pay."),
+    "change_usd": ("string", "What it did to the balance: below 0, it went out."),
+    "change_nano_usd": ("integer", "The same in nano-dollars."),
+    "reference_id": ("?string", "The call's request id, the charge that is given back, or the voucher."),
+    "key_id": ("?string", "Whose call it was."),
+    "key_name": ("?string", "What that key is called."),
+    "member_id": ("?string", "Whose key that is."),
+    "member_name": ("?string", "What they are called."),
+    "model": ("?string", "The configured model's id."),
+    "price_version": ("?string", "The price it was reckoned by; null: none was known."),
+}
 OBJECTS["Statement"] = {
     **OBJECTS["Account"],
     "balance_usd": ("string", "Put in less charged; below 0: owed."),
@@ -258,6 +274,13 @@ OBJECTS["Statement"] = {
     "spent_usd": ("string", "Charged."),
     "held_usd": ("string", "Set aside for calls under way."),
     "available_usd": ("?string", "What may still be spent; null: no limit."),
+}
+
+
+OBJECTS["Balance"] = {
+    **OBJECTS["Statement"],
+    "object": ("string", "balance"),
+    "budgets": ("[]$Budget", "Where they stand; for an API key, those that limit it."),
 }
 
 

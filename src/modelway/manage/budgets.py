@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from modelway.accounts.keys import Resets
+from modelway.accounts.keys import Key, Resets
 from modelway.accounts.money import format_usd
 from modelway.accounts.windows import window_end_ms, window_start_ms
 from modelway.conversation.errors import CallError
@@ -109,6 +109,22 @@ async def list_budgets(database: Database, account: str, source: Source = SYSTEM
         return [_state(connection, each, now_ms) for each in budgets.list_budgets(connection, found.id)]
 
     return await database.read(query)
+
+
+async def own_limit(database: Database, key: Key, source: Source = SYSTEM) -> BudgetState | None:
+    """The limit that a key has by itself, as if it were a budget of the key's id; None if it has none."""
+    if key.limit_nano_usd is None:
+        return None
+    limit = Budget(
+        id=key.id,
+        account_id=key.account_id,
+        scope="key",
+        subject=key.id,
+        resets=key.resets,
+        limit_nano_usd=key.limit_nano_usd,
+        created_at_ms=key.created_at_ms,
+    )
+    return await database.read(lambda connection: _state(connection, limit, source.now_ms()))
 
 
 def _state(connection: Connection, budget: Budget, now_ms: int) -> BudgetState:

@@ -74,11 +74,9 @@ def list_entries(
     return found, None
 
 
-def entries_of(connection: Connection, account_id: str, request_ids: Iterable[str]) -> dict[str, list[Entry]]:
+def entries_of(connection: Connection, wanted: Entries, request_ids: Iterable[str]) -> dict[str, list[Entry]]:
     """The entries of calls, by request id, those of targets that failed before left out."""
-    statement = select(entries).where(
-        entries.c.attempt_id.in_(set(request_ids)), entries.c.account_id == account_id
-    )
+    statement = select(entries).where(entries.c.attempt_id.in_(set(request_ids)), wanted.condition())
     found: dict[str, list[Entry]] = defaultdict(list)
     for row in connection.execute(statement.order_by(entries.c.id)):
         entry = Entry(*row)

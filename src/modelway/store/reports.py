@@ -38,7 +38,8 @@ DAYS_PER_PIECE = 7  # where days are not told apart: few enough for one statemen
 FAILED = "failed"  # the outcomes that are neither of these
 NOT_FAILED = ("ok", "client_gone")
 
-_MODEL = func.coalesce(usage.c.model, usage.c.model_asked)
+# Null of a call that was refused before it was known which model it is for.
+_MODEL = func.coalesce(usage.c.model, func.nullif(usage.c.model_asked, ""))
 # What sums can be told apart by, besides the day.
 GROUPS: dict[str, ColumnElement[str | None]] = {
     "model": _MODEL,
