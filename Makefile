@@ -39,10 +39,11 @@ format: setup-dev ## put the code into the one format
 bench: setup debian-packages ## measure against nginx and llama.cpp, write bench/RESULTS.md (ARGS=--quick)
 	$(BIN)/python -m bench.run $(ARGS)
 
-soak: setup ## ten minutes of streams and hang-ups, then a drain (ARGS="--minutes 60")
+soak: setup-dev ## ten minutes of streams, hang-ups and a drain (ARGS="--minutes 60"); then 300 kills per database
 	$(BIN)/python -m bench.soak $(ARGS)
+	$(BIN)/python -m bench.reliability --only kills --kills 300
 
-reliability: setup-dev ## crowds, kills, power cuts and hang-ups against the ledger, write bench/RELIABILITY.md
+reliability: setup-dev ## crowds, kills, power cuts, hang-ups against the ledger: bench/RELIABILITY.md (ARGS="--kills 300")
 	$(BIN)/python -m bench.reliability $(ARGS)
 
 docs: setup ## rewrite the generated tables of docs/ and check every link

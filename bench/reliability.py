@@ -201,7 +201,8 @@ def page(figures: list[Figure]) -> str:
         "kills.py (half of the calls are of an account without a limit, whose holds are written while the\n"
         "provider is asked), power cuts in power.py. An SQLite file is served by one process, by design, so\n"
         "a crowd meets one there and four on PostgreSQL. Deliberately broken variants, each with the test\n"
-        "that sees it: tests/ledger/test_broken_variants.py.\n\n"
+        "that sees it: tests/ledger/test_broken_variants.py, test_machine_sees.py. Three hundred kills on\n"
+        "each database: `make soak`.\n\n"
         f"| what | tried | seen | |\n|---|---|--:|---|\n{rows}\n"
     )
 
