@@ -14,6 +14,7 @@ from modelway.api.managed import ROWS as MANAGED
 from modelway.config import (
     Config,
     EngineConfig,
+    LimitsConfig,
     ModelConfig,
     PriceConfig,
     ProviderConfig,
@@ -59,6 +60,7 @@ def settings() -> str:
         ("General", Config, ""),
         ("Local model: `engine`", EngineConfig, "engine."),
         ("Timeouts: `timeouts`", TimeoutConfig, "timeouts."),
+        ("Rate limits of every key: `limits`", LimitsConfig, "limits."),
     ):
         rows = [
             (
@@ -67,7 +69,7 @@ def settings() -> str:
                 *_described(knob),
             )
             for knob in msgspec.structs.fields(struct)
-            if knob.name not in {"engine", "timeouts", "providers", "models"}
+            if knob.name not in {"engine", "timeouts", "limits", "providers", "models"}
         ]
         parts += [f"## {title}", table(("setting", "variable", "default", "meaning"), rows)]
     parts += [
@@ -153,7 +155,7 @@ ERROR_HELP = {
     "expectation": "`Expect` may only be `100-continue`.",
     "idempotency_mismatch": "The Idempotency-Key was used for another request. Use a new one.",
     "upgrade": "WebSocket is not spoken here. Use HTTP.",
-    "rate_limited": "Too many calls or tokens; wait as long as `retry-after` says.",
+    "rate_limited": "A rate limit of the key or account; the message says which. Wait as `retry-after` says.",
     "header_too_large": "The request's headers are over 32 KiB, or more than 100.",
     "internal": "The gateway failed; the log has it under the request id. Try again, and report it.",
     "upstream_auth": "The provider refused the gateway's own credential. The operator has to look.",

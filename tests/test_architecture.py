@@ -170,7 +170,7 @@ SOCKET_MODULES = {
     "sqlalchemy": ("store/",),
     "sqlite3": ("store/",),
     "urllib.request": ("engine/", "cli/"),
-    "valkey": ("limits/valkey.py",),
+    "valkey": (),
 }
 SOCKET_CALLS = {
     "open_connection",

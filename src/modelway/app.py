@@ -15,9 +15,11 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import uvloop
+from msgspec import structs
 
 from modelway.accounts.ids import Mint
 from modelway.accounts.keys import may_reach
+from modelway.accounts.rates import RateLimits
 from modelway.api import discovery, managed, management, models, openapi, stored
 from modelway.api.edge import BodyLimits
 from modelway.api.inference import Inference, Serve
@@ -32,10 +34,14 @@ from modelway.calls.once import once
 from modelway.calls.predict import serve_predict
 from modelway.calls.responses import serve_response
 from modelway.calls.serve import serve
-from modelway.config import Config
+from modelway.calls.shares import Shares
+from modelway.config import Config, valkey_of
 from modelway.engine.process import Engine
 from modelway.engine.settings import EngineSettings, default_threads
 from modelway.engine.weights import find_or_fetch
+from modelway.limits.limiter import Limiter
+from modelway.limits.memory import MemoryCounter
+from modelway.limits.shared import SharedCounter
 from modelway.observe import Log, Metrics, forwarded
 from modelway.protocols.anthropic_messages import MESSAGES
 from modelway.protocols.openai_chat import CHAT
@@ -223,6 +229,7 @@ async def opened(installation: Installation, environ: Mapping[str, str]) -> Asyn
             upstreams=upstreams,
             database=database,
             usage_log=usage_log,
+            limits=await _limits(config, environ, database, usage_log, stack),
             metrics=Metrics(installation.metrics_file),
             log=log,
             protocols={"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES},
@@ -261,6 +268,26 @@ def _taking(services: Services, supply: Supply) -> Callable[[Sequence[StoredCard
         services.registry = await asyncio.to_thread(supply.usable, texts, complain)
 
     return take
+
+
+async def _limits(
+    config: Config,
+    environ: Mapping[str, str],
+    database: Database,
+    ledger: UsageLog,
+    stack: AsyncExitStack,
+) -> Limiter:
+    """The counter of rate limits: this process's own, or Valkey's."""
+
+    def now_ms() -> int:
+        return time.monotonic_ns() // 1_000_000
+
+    shares = await stack.enter_async_context(Shares(database, ledger.worker_id, config.workers))
+    address, shared = valkey_of(config, environ), None
+    if address is not None:
+        shared = await stack.enter_async_context(SharedCounter(address, now_ms, shares.share))
+    defaults = RateLimits(**structs.asdict(config.limits))
+    return Limiter(defaults, MemoryCounter(now_ms, shares.share), shared)
 
 
 async def _serve(installation: Installation, environ: Mapping[str, str], ready: Callable[[], None]) -> None:

@@ -175,11 +175,13 @@ class _Counts(msgspec.Struct):
     nano_usd: dict[Labels, int] = msgspec.field(default_factory=dict)
     durations: dict[str, _Spread] = msgspec.field(default_factory=dict)
     first_tokens: dict[str, _Spread] = msgspec.field(default_factory=dict)
+    limited: dict[Labels, int] = msgspec.field(default_factory=dict)
     engine_restarts: int = 0
     live: int = 0
+    valkey_away: int = 0
 
     def add(self, other: _Counts) -> None:
-        for name in ("calls", "tokens", "nano_usd"):
+        for name in ("calls", "tokens", "nano_usd", "limited"):
             ours: dict[Labels, int] = getattr(self, name)
             theirs: dict[Labels, int] = getattr(other, name)
             for labels, count in theirs.items():
@@ -189,6 +191,7 @@ class _Counts(msgspec.Struct):
                 spreads.setdefault(protocol, _Spread()).add(spread)
         self.engine_restarts += other.engine_restarts
         self.live += other.live
+        self.valkey_away += other.valkey_away
 
 
 # Not JSON: its keys could not be the labels.
@@ -212,11 +215,12 @@ class Metrics(Collector):
         self._own = _Counts()
         # Apart from our own: they end with this process, while what was counted before it goes on.
         self._before = _Counts() if file is None else _read(file)
-        self._before.live = 0
+        self._before.live = self._before.valkey_away = 0
 
-    def now(self, live: int, engine_restarts: int) -> None:
+    def now(self, live: int, engine_restarts: int, *, valkey_away: bool = False) -> None:
         """Take note of what is not counted but looked up."""
         self._own.live, self._own.engine_restarts = live, engine_restarts
+        self._own.valkey_away = int(valkey_away)
 
     def call_ended(
         self,
@@ -239,6 +243,11 @@ class Metrics(Collector):
 
     def money_spent(self, model: str, nano_usd: int) -> None:
         self._add(self._own.nano_usd, (model,), nano_usd, model_at=0)
+
+    def rate_limited(self, scope: str, limit: str) -> None:
+        """A call was refused; both words are of our own tables."""
+        limited = self._own.limited
+        limited[scope, limit] = limited.get((scope, limit), 0) + 1
 
     def _add(self, series: dict[Labels, int], labels: Labels, count: int, *, model_at: int) -> None:
         """The one place where a series begins."""
@@ -299,7 +308,12 @@ def _families(counts: _Counts) -> Iterator[Metric]:
         tokens.add_metric(labels, count)
     for labels, nano_usd in counts.nano_usd.items():
         cost.add_metric(labels, nano_usd / 1e9)
-    yield from (calls, tokens, cost)
+    limited = CounterMetricFamily(
+        "modelway_rate_limited", "Calls that a rate limit refused", labels=("scope", "limit")
+    )
+    for labels, count in counts.limited.items():
+        limited.add_metric(labels, count)
+    yield from (calls, tokens, cost, limited)
     yield _histogram("modelway_call_seconds", "From request to last byte", counts.durations)
     yield _histogram(
         "modelway_first_token_seconds", "From request to first byte of the answer", counts.first_tokens
@@ -307,6 +321,9 @@ def _families(counts: _Counts) -> Iterator[Metric]:
     yield GaugeMetricFamily("modelway_calls_live", "Calls under way", counts.live)
     yield GaugeMetricFamily(
         "modelway_engine_restarts", "Restarts of the local model since start", counts.engine_restarts
+    )
+    yield GaugeMetricFamily(
+        "modelway_valkey_away", "Workers that count rate limits alone, without Valkey", counts.valkey_away
     )
 
 

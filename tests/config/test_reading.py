@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelway.config import Config, ConfigError, load, resolve_key, unknown_variables
+from modelway.config import Config, ConfigError, load, resolve_key, unknown_variables, valkey_of
 
 TARGETS = "targets: [{provider: local}]"
 
@@ -50,7 +50,11 @@ def refusal(folder: Path, text: str, environ: Mapping[str, str] | None = None) -
         (f"models: [{{id: x, price: {{input: 1e-11, output: 1}}, {TARGETS}}}]", "at most 9 decimal places"),
         ("trusted_proxies: [10.0.0.0/8, nearby]", "`trusted_proxies[1]`: it must be an address or network"),
         ("workers: 2", "2 workers need PostgreSQL"),
-        ("valkey: valkey://127.0.0.1:6379", "not built yet"),
+        ("valkey: somewhere", ":1: `valkey`: it must be an address such as valkey://127.0.0.1:6379"),
+        ("valkey: valkey://127.0.0.1:many", ":1: `valkey`: the port or the number of the database is none"),
+        ("valkey: env:NOT_THERE", ":1: `valkey`: the variable NOT_THERE is not set"),
+        ("limits: {requests_per_minute: 0}", "`limits.requests_per_minute`: Expected `int` >= 1 (it is 0)"),
+        ("limits: {concurency: 2}", "there is no such setting; did you mean `concurrency`?"),
         ("- a", ":1: the file holds list"),
         ("a: [", "not YAML"),
     ],
@@ -111,3 +115,17 @@ def test_a_key_is_looked_up_and_stripped_of_its_line_end(tmp_path: Path) -> None
 
     assert resolve_key(row, {"KEY": "sk-1\n"}) == "sk-1"
     assert resolve_key(row, {}) is None
+
+
+def test_where_limits_are_counted_is_an_address_or_a_variable_and_never_shown(tmp_path: Path) -> None:
+    text, url = "valkey: env:COUNTERS", "valkeys://us:s3cret-canary@counters.example:7000/2"
+    environ = {"COUNTERS": url}
+
+    address = valkey_of(read(tmp_path, text, environ), environ)
+
+    assert address is not None
+    assert (address.host, address.port, address.database, address.tls) == ("counters.example", 7000, 2, True)
+    assert address.password == "s3cret-canary"
+    for wrong in ("valkey://:s3cret-canary@h:port", "valkey://:s3cret-canary@h/x", "http://:s3cret-canary@h"):
+        assert "canary" not in refusal(tmp_path, text, {"COUNTERS": wrong})
+        assert "canary" not in refusal(tmp_path, f"valkey: {wrong}")

@@ -13,6 +13,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal
 
+from modelway.accounts.rates import RateLimits
 from modelway.conversation.errors import CallError
 
 PREFIX = "sk-mw-"  # tools that check for `sk-` keep working; `mw` tells a secret scanner whose it is
@@ -47,7 +48,8 @@ class Key:
     Times are milliseconds since 1970. `models` are ids or patterns with `*`; None allows every model.
     `limit_nano_usd` is what may be spent before `resets` starts the count again; None is no limit.
     `endpoints` are paths or patterns with `*`, `addresses` networks (`10.0.0.0/8`) it may be used from;
-    None allows every one. `replaces_id` is the key it was made to take over from.
+    None allows every one. `replaces_id` is the key it was made to take over from. `rate_limits` None: the
+    installation's defaults.
     """
 
     id: str
@@ -66,6 +68,7 @@ class Key:
     endpoints: tuple[str, ...] | None = None
     addresses: tuple[str, ...] | None = None
     replaces_id: str | None = None
+    rate_limits: RateLimits | None = None
 
 
 def mint(random_bytes: bytes) -> str:

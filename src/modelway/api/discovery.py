@@ -53,14 +53,22 @@ def readyz(services: Services) -> Answer:
         is_ready = services.keys.is_fresh and await services.database.is_ready()
         state = "draining" if services.draining else "ready" if is_ready else "database unavailable"
         engine = services.engine.state if services.engine else "off"
-        await client.answer(200 if state == "ready" else 503, {"status": state, "local_model": engine})
+        said = {"status": state, "local_model": engine}
+        if (shared := services.limits.shared) is not None:  # away, limits still hold: no reason to be unready
+            said["valkey"] = "away" if shared.is_away else "ready"
+        await client.answer(200 if state == "ready" else 503, said)
 
     return answer
 
 
 async def _publish(services: Services) -> None:
     """Bring the metrics up to date, here and for the workers beside this one."""
-    services.metrics.now(services.live, services.engine.restarts if services.engine else 0)
+    shared = services.limits.shared
+    services.metrics.now(
+        services.live,
+        services.engine.restarts if services.engine else 0,
+        valkey_away=shared is not None and shared.is_away,
+    )
     try:
         await services.metrics.publish()
     except Exception as error:  # the edge of a background loop: the disk may be full, and free later

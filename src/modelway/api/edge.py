@@ -185,7 +185,12 @@ class AsgiClient:
         self.gone = False
         self.begun = False
         encoded = request_id.encode()
-        self._ids = [(b"request-id", encoded), (b"x-request-id", encoded), (b"x-inference-id", encoded)]
+        # Of every answer; a call adds to it what is known before it begins.
+        self.headers: RawHeaders = [
+            (b"request-id", encoded),
+            (b"x-request-id", encoded),
+            (b"x-inference-id", encoded),
+        ]
         self._receive, self._send = receive, send
         self._listening: asyncio.Future[dict[str, Any]] | None = None
 
@@ -210,7 +215,7 @@ class AsgiClient:
             self._listening.cancel()
 
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        await self._send({"type": "http.response.start", "status": status, "headers": self._ids + headers})
+        await self._send({"type": "http.response.start", "status": status, "headers": self.headers + headers})
         self.begun = True
 
     def write(self, data: bytes) -> Awaitable[None]:

@@ -52,6 +52,7 @@ class Inference(Endpoint):
             return data
 
         call = self.call(scope, read_body, request_id)
+        call.headers_out = client.headers
         body = Body(receive, call.headers, self._limits)
         try:
             await self._answer(call, self._services, client)

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from modelway.accounts.keys import Key, KeyKind, Resets, is_alive
 from modelway.api.management import AnyAccount, Asked, Managed, Page, PageQuery
+from modelway.api.rates import RatesBody, rates_object
 from modelway.api.reading import Moment, Usd, epoch_ms, moment, nano_usd, usd
 from modelway.manage import keys as manage
 from modelway.manage.access import check_key_end, check_key_read, check_key_write
@@ -30,12 +31,16 @@ COLUMNS = (
     "revoked_at",
     "last_used_at",
     "replaces_id",
+    "rate_limits",
 )
 Texts = list[str] | None
 Models = Annotated[Texts, Meta(description="Ids, or patterns with *; null: every model.")]
 Endpoints = Annotated[Texts, Meta(description="Paths, or patterns with *; null: every path.")]
 Addresses = Annotated[Texts, Meta(description="Addresses or networks; null: from anywhere.")]
 Limit = Annotated[Usd | None, Meta(description="What it may spend, in USD; null: no limit of its own.")]
+Rates = Annotated[
+    RatesBody | None, Meta(description="How fast it may go; null: the installation's defaults.")
+]
 ResetsWhen = Annotated[
     Resets,
     Meta(
@@ -55,6 +60,7 @@ class KeyBody(Struct, frozen=True, forbid_unknown_fields=True):
     limit_usd: Limit = None
     resets: ResetsWhen = "never"
     expires_at: Annotated[Moment | None, Meta(description="RFC 3339, or epoch seconds; null: never.")] = None
+    rate_limits: Rates = None
     member_id: Annotated[
         str | UnsetType | None, Meta(description="Whose it is: whoever asks unless said; null: nobody's.")
     ] = UNSET
@@ -71,6 +77,7 @@ class KeyChangeBody(Struct, frozen=True, forbid_unknown_fields=True):
     limit_usd: Usd | UnsetType | None = UNSET
     resets: Resets | UnsetType = UNSET
     expires_at: Moment | UnsetType | None = UNSET
+    rate_limits: RatesBody | UnsetType | None = UNSET
 
 
 class RotateBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,6 +122,7 @@ async def create_key(asked: Asked) -> object:
         kind=body.kind,
         endpoints=body.endpoints,
         addresses=body.addresses,
+        rate_limits=None if body.rate_limits is None else body.rate_limits.limits(),
     )
     made = await manage.create_key(asked.services.database, asked.secret, account, wishes, asked.source)
     return key_object(made.key, asked.now_ms) | {"key": made.text}
@@ -132,6 +140,8 @@ async def change_key(asked: Asked) -> object:
     if "expires_at" in changes:
         ends = changes.pop("expires_at")
         changes["expires_at_ms"] = None if ends is None else epoch_ms(ends)
+    if (rates := changes.get("rate_limits")) is not None:
+        changes["rate_limits"] = rates.limits()
     changed = await manage.change_key(
         asked.services.database, key.id, cast("manage.KeyChanges", changes), asked.source
     )
@@ -182,6 +192,7 @@ def key_object(key: Key, now_ms: int) -> dict[str, object]:
         "revoked_at": moment(key.revoked_at_ms),
         "last_used_at": moment(key.last_used_at_ms),
         "replaces_id": key.replaces_id,
+        "rate_limits": rates_object(key.rate_limits),
     }
 
 

@@ -148,6 +148,7 @@ OBJECTS: dict[str, dict[str, Row]] = {
         "revoked_at": ("?string", "RFC 3339."),
         "last_used_at": ("?string", "RFC 3339, a minute late at most."),
         "replaces_id": ("?string", "The key it was made to take over from."),
+        "rate_limits": ("?object", "Its own; null: the installation's. 0: no limit."),
         "key": ("string", "The text. Only in the answer that made it, and never again."),
     },
     "Budget": {
@@ -179,6 +180,7 @@ OBJECTS: dict[str, dict[str, Row]] = {
         "name": ("string", "Unique here."),
         "billing": ("string", "prepaid or postpaid."),
         "limit_usd": ("?string", "What it may owe; null: no limit."),
+        "rate_limits": ("?object", "Of all its keys together; null: none."),
         "created_at": ("string", "RFC 3339."),
     },
     "Deed": {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from modelway.accounts.rates import RateLimits
 from modelway.accounts.roles import Role, check
 from modelway.api.management import (
     PAGE_SIZE,
@@ -17,6 +18,7 @@ from modelway.api.management import (
     Page,
     PageQuery,
 )
+from modelway.api.rates import RatesBody, rates_object
 from modelway.api.reading import Usd, moment, nano_usd, usd
 from modelway.manage import money, people
 from modelway.manage.money import Statement
@@ -25,7 +27,7 @@ from modelway.store.people import Account, Billing, Member
 from modelway.store.trail import Deed
 
 MEMBER_COLUMNS = ("id", "account_id", "name", "role", "created_at")
-ACCOUNT_COLUMNS = ("id", "name", "billing", "limit_usd", "created_at")
+ACCOUNT_COLUMNS = ("id", "name", "billing", "limit_usd", "rate_limits", "created_at")
 DEED_COLUMNS = (
     "id",
     "account_id",
@@ -66,6 +68,9 @@ class AccountBody(Struct, frozen=True, forbid_unknown_fields=True):
     limit_usd: Annotated[Usd | None, Meta(description="What a postpaid account may owe; null: no limit.")] = (
         None
     )
+    rate_limits: Annotated[
+        RatesBody | None, Meta(description="How fast all its keys together may go; null: no limit.")
+    ] = None
 
 
 class TermsBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +78,9 @@ class TermsBody(Struct, frozen=True, forbid_unknown_fields=True):
 
     billing: BillingKind
     limit_usd: Usd | None = None
+    rate_limits: Annotated[
+        RatesBody | UnsetType | None, Meta(description="They stay as they are if this is left out.")
+    ] = UNSET
 
 
 class AccountsQuery(Struct, frozen=True):
@@ -133,6 +141,7 @@ async def create_account(asked: Asked) -> object:
         asked.source,
         billing=body.billing,
         limit_nano_usd=_limit(body.limit_usd),
+        rate_limits=_rates(body.rate_limits),
     )
     return account_object(made)
 
@@ -145,6 +154,9 @@ async def change_terms(asked: Asked) -> object:
     body: TermsBody = asked.body
     limit = _limit(body.limit_usd)
     await money.change_terms(asked.services.database, asked.id, body.billing, limit, asked.source)
+    if not isinstance(body.rate_limits, UnsetType):
+        rates = _rates(body.rate_limits)
+        await people.change_rate_limits(asked.services.database, asked.id, rates, asked.source)
     return await read_account(asked)
 
 
@@ -166,6 +178,10 @@ def _limit(limit_usd: str | float | None) -> int | None:
     return None if limit_usd is None else nano_usd(limit_usd, "limit_usd")
 
 
+def _rates(body: RatesBody | None) -> RateLimits | None:
+    return None if body is None else body.limits()
+
+
 def member_object(member: Member) -> dict[str, object]:
     return {
         "object": "member",
@@ -184,6 +200,7 @@ def account_object(account: Account) -> dict[str, object]:
         "name": account.name,
         "billing": account.billing,
         "limit_usd": usd(account.limit_nano_usd),
+        "rate_limits": rates_object(account.rate_limits),
         "created_at": moment(account.created_at_ms),
     }
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from modelway.accounts.keys import Key, is_alive, may_call, may_use
+from modelway.calls import limited
 from modelway.calls.call import Call, Client, Services
 from modelway.calls.reservation import InUse, amounts_of, granted, hold_of, price_of
 from modelway.calls.settle import Meter, settle
@@ -96,19 +97,21 @@ async def _reserve(meter: Meter) -> None:
     if ledger.is_full:
         raise unavailable()
     terms = await ledger.terms(key.account_id)
+    if rules := services.limits.rules(key, terms.rate_limits):
+        await limited.take(rules, meter)
     caps = terms.caps(key, meter.model.id, round(services.now() * 1000))
-    limited = terms.limit_nano_usd is not None or bool(caps)
-    price = meter.price = price_of(meter, terms, limited=limited)
+    is_limited = terms.limit_nano_usd is not None or bool(caps)
+    price = meter.price = price_of(meter, terms, limited=is_limited)
     amounts = () if price is None else amounts_of(meter, price)
-    hold = hold_of(meter, price, amounts[0] if amounts else 0, limited=limited)
+    hold = hold_of(meter, price, amounts[0] if amounts else 0, limited=is_limited)
     claim = ledger.wanted.pop(meter.call.id, None)
-    if not limited and claim is None and not services.database.is_failing:
+    if not is_limited and claim is None and not services.database.is_failing:
         meter.reservation = ledger.reserve(hold)  # written while the provider is asked: `Meter.ready`
         return
-    if not limited:  # or nothing can be written just now, and no provider is asked in vain
+    if not is_limited:  # or nothing can be written just now, and no provider is asked in vain
         meter.reservation = ledger.reserve(hold, claim=claim)
     else:
         meter.reservation = ledger.reserve(hold, amounts=amounts, caps=caps, claim=claim)
     outcome = await asyncio.shield(meter.reservation)
     amount = await granted(meter, outcome, terms, caps)
-    meter.granted_nano_usd = amount if limited else None
+    meter.granted_nano_usd = amount if is_limited else None

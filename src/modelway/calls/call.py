@@ -13,6 +13,7 @@ from modelway.catalog.cards import Catalog
 from modelway.conversation.errors import CallError
 from modelway.conversation.translation import Warning
 from modelway.engine.process import Engine
+from modelway.limits.limiter import Limiter
 from modelway.observe import Log, Metrics
 from modelway.protocols.interface import ProtocolName, Request, WireProtocol
 from modelway.providers.registry import Registry
@@ -48,6 +49,7 @@ class Call:
     path: str
     address: str  # where it came from; empty when that is not known
     warnings: list[Warning] = field(default_factory=list)  # what its model's card made of it
+    headers_out: list[tuple[bytes, bytes]] = field(default_factory=list)  # of any answer, errors too
     reply_id: str = ""  # the id a response has been promised under, before it is made
     key: Key | None = None  # once it is known whose call it is
     asked: Request | None = None  # once its body is understood
@@ -99,6 +101,7 @@ class Services:
     upstreams: UpstreamClient
     database: Database
     usage_log: UsageLog
+    limits: Limiter
     metrics: Metrics
     log: Log
     protocols: Mapping[ProtocolName, WireProtocol]

@@ -16,6 +16,7 @@ from modelway.accounts.keys import may_use
 from modelway.calls.admit import authenticate
 from modelway.calls.asking import answer_json, ask, translation_for
 from modelway.calls.call import Call, Client, Services
+from modelway.calls.limited import take_count
 from modelway.calls.responses import continued
 from modelway.conversation.errors import CallError
 from modelway.conversation.tokens import COUNTED_CHARACTERS_MAX, count_tokens
@@ -65,6 +66,7 @@ async def authenticate_and_count(
     call: Call, services: Services, client: Client, *, of_messages: bool
 ) -> None:
     key = await authenticate(call, services)
+    await take_count(key, call, services)
     body = await call.read_body()
     request: MessagesRequest | ResponsesRequest
     if of_messages:

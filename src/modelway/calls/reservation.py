@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from modelway.accounts.money import Price, format_usd, version_of, worst_cost
 from modelway.accounts.windows import as_text, window_end_ms
 from modelway.conversation.errors import CallError
+from modelway.protocols.interface import Request
 from modelway.store.budgets import Terms, spent_in
 from modelway.store.claims import Kept
 from modelway.store.database import Connection
@@ -78,7 +79,7 @@ def amounts_of(meter: Meter, price: Price) -> tuple[int, ...]:
     """
     request = meter.request
     prompt = request.prompt_tokens_estimate() * PROMPT_MARGIN_PERCENT // 100 + PROMPT_MARGIN_TOKENS
-    choices = max((int(found) for found in _CHOICES.findall(request.body)), default=1) or 1
+    choices = choices_in(request)
     writes_cache = b"cache" in request.body
 
     def worst(output_tokens: int) -> int:
@@ -93,6 +94,11 @@ def amounts_of(meter: Meter, price: Price) -> tuple[int, ...]:
     while request.stream and lengths[-1] > least:  # an answer in one piece cannot be ended half way
         lengths.append(max(least, lengths[-1] // 4))
     return tuple(worst(length) for length in lengths)
+
+
+def choices_in(request: Request) -> int:
+    """How many answers to one prompt are asked for."""
+    return max((int(found) for found in _CHOICES.findall(request.body)), default=1) or 1
 
 
 async def granted(meter: Meter, outcome: Outcome, terms: Terms, caps: list[Cap]) -> int:

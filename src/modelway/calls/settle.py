@@ -8,8 +8,10 @@ from collections.abc import Callable
 from modelway.accounts.keys import Key
 from modelway.accounts.money import Price, cost_of, version_of
 from modelway.calls.call import Call, Client, Services
+from modelway.calls.limited import give_back
 from modelway.conversation.errors import CallError
 from modelway.conversation.reply import Usage
+from modelway.limits.rules import Ticket
 from modelway.protocols.interface import Request, Watch
 from modelway.providers.registry import Model, Target
 from modelway.store.entries import Settlement
@@ -53,6 +55,7 @@ class Meter:
         "services",
         "status",
         "task",
+        "ticket",
         "tried",
         "usage",
         "watch",
@@ -68,6 +71,7 @@ class Meter:
         self.price: Price | None = model.price
         self.reservation: asyncio.Future[Outcome] | None = None
         self.granted_nano_usd: int | None = None
+        self.ticket: Ticket | None = None  # what it took of its rate limits
         self.ended: CallError | None = None
         self.abandoned = False
         self.breaks: Callable[[CallError], None] | None = None  # how a stream is ended in its own words
@@ -197,6 +201,8 @@ def settle(meter: Meter) -> None:
     outcome = _outcome(meter)
     if meter.error is not None:
         meter.error.recorded = True
+    if meter.ticket is not None:
+        give_back(meter.ticket, usage, services)
     record = _record(meter, usage, outcome, ended)
     _book(meter, record)
     _count(meter, record)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from modelway.accounts.money import format_usd, parse_usd
+from modelway.accounts.rates import RateLimits
 from modelway.cli.base import (
     AccountOption,
     ConfigOption,
@@ -16,6 +17,7 @@ from modelway.cli.base import (
     print_json,
     with_database,
 )
+from modelway.cli.rates import ConcurrencyOption, InputTokensOption, OutputTokensOption, RequestsOption
 from modelway.manage import money as manage_money
 from modelway.manage import people as manage_people
 from modelway.manage.money import Statement
@@ -34,16 +36,23 @@ def create(
     limit_usd: Annotated[
         str | None, typer.Option(help="what a postpaid account may owe; without it there is no limit")
     ] = None,
+    requests_per_minute: RequestsOption = None,
+    input_tokens_per_minute: InputTokensOption = None,
+    output_tokens_per_minute: OutputTokensOption = None,
+    concurrency: ConcurrencyOption = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make an account."""
+    rates = RateLimits(requests_per_minute, input_tokens_per_minute, output_tokens_per_minute, concurrency)
     limit = parse_usd(limit_usd, "--limit-usd") if limit_usd is not None else None
     billing: Billing = "prepaid" if prepaid else "postpaid"
 
     async def work(database: Database, _: bytes) -> Account:
-        return await manage_people.create_account(database, name, billing=billing, limit_nano_usd=limit)
+        return await manage_people.create_account(
+            database, name, billing=billing, limit_nano_usd=limit, rate_limits=rates
+        )
 
     account = with_database(config, data_dir, work, makes=True)
     if as_json:
@@ -144,6 +153,27 @@ def terms(
 
     async def work(database: Database, _: bytes) -> Statement:
         await manage_money.change_terms(database, account, billing, limit)
+        return await manage_money.show(database, account)
+
+    print_statement(with_database(config, data_dir, work), as_json)
+
+
+@app.command("rates")
+def rates(
+    account: AccountOption,
+    requests_per_minute: RequestsOption = None,
+    input_tokens_per_minute: InputTokensOption = None,
+    output_tokens_per_minute: OutputTokensOption = None,
+    concurrency: ConcurrencyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how fast all of an account's keys together may go; what is left out is not limited."""
+    limits = RateLimits(requests_per_minute, input_tokens_per_minute, output_tokens_per_minute, concurrency)
+
+    async def work(database: Database, _: bytes) -> Statement:
+        await manage_people.change_rate_limits(database, account, limits)
         return await manage_money.show(database, account)
 
     print_statement(with_database(config, data_dir, work), as_json)

@@ -8,6 +8,7 @@ import typer
 
 from modelway.accounts.keys import Key
 from modelway.accounts.money import format_usd
+from modelway.accounts.rates import RateLimits
 from modelway.cli.base import (
     ConfigOption,
     DataDirOption,
@@ -20,6 +21,7 @@ from modelway.cli.base import (
     reset_word,
     with_database,
 )
+from modelway.cli.rates import ConcurrencyOption, InputTokensOption, OutputTokensOption, RequestsOption
 from modelway.manage import keys as manage_keys
 from modelway.manage import people as manage_people
 from modelway.manage.keys import KeyChanges, KeyWishes
@@ -44,6 +46,10 @@ def create(
     member: Annotated[
         str | None, typer.Option(help="whose it is; a management key's default is the account's owner")
     ] = None,
+    requests_per_minute: RequestsOption = None,
+    input_tokens_per_minute: InputTokensOption = None,
+    output_tokens_per_minute: OutputTokensOption = None,
+    concurrency: ConcurrencyOption = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -59,6 +65,9 @@ def create(
         resets=reset_word(resets),
         kind="management" if management else "api",
         member_id=member,
+        rate_limits=RateLimits(
+            requests_per_minute, input_tokens_per_minute, output_tokens_per_minute, concurrency
+        ),
     )
 
     async def work(database: Database, secret: bytes) -> manage_keys.NewKey:
@@ -122,6 +131,30 @@ def limit(
     changes: KeyChanges = {
         "limit_nano_usd": amount(limit_usd, "--limit-usd"),
         "resets": reset_word(resets),
+    }
+
+    async def work(database: Database, _: bytes) -> Key:
+        return await manage_keys.change_key(database, key_id, changes)
+
+    _print_keys([with_database(config, data_dir, work)], as_json)
+
+
+@app.command("rates")
+def rates(
+    key_id: Annotated[str, typer.Argument(help="the key's id, as `keys list` shows it")],
+    requests_per_minute: RequestsOption = None,
+    input_tokens_per_minute: InputTokensOption = None,
+    output_tokens_per_minute: OutputTokensOption = None,
+    concurrency: ConcurrencyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a key other rate limits; what is left out has the configuration's default."""
+    changes: KeyChanges = {
+        "rate_limits": RateLimits(
+            requests_per_minute, input_tokens_per_minute, output_tokens_per_minute, concurrency
+        )
     }
 
     async def work(database: Database, _: bytes) -> Key:

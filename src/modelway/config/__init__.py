@@ -7,6 +7,7 @@ from modelway.config.faults import ConfigError
 from modelway.config.knobs import (
     Config,
     EngineConfig,
+    LimitsConfig,
     ModelConfig,
     PriceConfig,
     ProviderConfig,
@@ -19,6 +20,7 @@ from modelway.config.reading import (
     load,
     resolve_key,
     unknown_variables,
+    valkey_of,
 )
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "EngineConfig",
+    "LimitsConfig",
     "ModelConfig",
     "PriceConfig",
     "ProviderConfig",
@@ -35,4 +38,5 @@ __all__ = [
     "load",
     "resolve_key",
     "unknown_variables",
+    "valkey_of",
 ]

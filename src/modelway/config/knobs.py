@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from modelway.accounts.rates import RATE_MAX
+
 ProviderKind = Literal["openai", "anthropic", "openai-compatible", "local"]
 Positive = Annotated[int, Meta(ge=1)]
 # A number as written in YAML, or text for digits that a float would not keep.
@@ -116,6 +118,25 @@ class TimeoutConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 60.0
 
 
+PerMinute = Annotated[int, Meta(ge=1, le=RATE_MAX)]
+
+
+class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How fast a key may go that has no rate limits of its own. Each knob: MODELWAY_LIMITS_…"""
+
+    requests_per_minute: Annotated[
+        PerMinute | None, Meta(description="calls in a minute; so many may come at once")
+    ] = None
+    input_tokens_per_minute: Annotated[
+        PerMinute | None,
+        Meta(description="tokens read in a minute; those that come from a provider's cache are free"),
+    ] = None
+    output_tokens_per_minute: Annotated[PerMinute | None, Meta(description="tokens written in a minute")] = (
+        None
+    )
+    concurrency: Annotated[PerMinute | None, Meta(description="calls under way at once")] = None
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration. Each knob: MODELWAY_…"""
 
@@ -137,8 +158,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         ),
     ] = "sqlite"
     valkey: Annotated[
-        Annotated[str, Meta(pattern="^(valkey|redis)s?://")] | None,
-        Meta(description="shared counters for many replicas, `valkey://…`"),
+        Annotated[str, Meta(pattern="^((valkey|redis)s?://|env:.)")] | None,
+        Meta(
+            description="where workers and replicas count rate limits together: `valkey://host:6379/0`, "
+            "`valkeys://user:password@host` (TLS), or `env:NAME`; without it each has its share of a limit"
+        ),
     ] = None
     secret: Annotated[
         Annotated[str, Meta(min_length=32)] | None,
@@ -190,5 +214,6 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = None
     engine: EngineConfig = field(default_factory=EngineConfig)
     timeouts: TimeoutConfig = field(default_factory=TimeoutConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     providers: tuple[ProviderConfig, ...] = ()
     models: tuple[ModelConfig, ...] = ()

@@ -14,11 +14,19 @@ import msgspec
 import yaml
 
 from modelway.config.faults import ConfigError, Document
-from modelway.config.knobs import Config, EngineConfig, ModelConfig, ProviderConfig, TimeoutConfig
+from modelway.config.knobs import (
+    Config,
+    EngineConfig,
+    LimitsConfig,
+    ModelConfig,
+    ProviderConfig,
+    TimeoutConfig,
+)
+from modelway.limits.valkey import Address, AddressError, parse_address
 
 PREFIX = "MODELWAY_"
 # Where each group of knobs has its variables: `a.b` is MODELWAY_A_B.
-_GROUPS = ((Config, ""), (EngineConfig, "engine"), (TimeoutConfig, "timeouts"))
+_GROUPS = ((Config, ""), (EngineConfig, "engine"), (TimeoutConfig, "timeouts"), (LimitsConfig, "limits"))
 # Read by clients and tests, not by the gateway.
 NOT_SETTINGS = {"MODELWAY_API_KEY", "MODELWAY_SDK_PREVIOUS"}
 # A provider whose key is in its usual variable is there without being written down.
@@ -51,7 +59,7 @@ def load(path: Path | None, environ: Mapping[str, str], **overrides: object) -> 
         raise document.invalid(error, tree) from None
     _check_providers(config, document)
     _check_models(config, document, environ)
-    _check_whole(config, document)
+    _check_whole(config, document, environ)
     return config
 
 
@@ -83,7 +91,7 @@ def _variables() -> dict[str, tuple[str, msgspec.structs.FieldInfo]]:
         f"{PREFIX}{group}_{knob.name}".upper().replace("__", "_"): (group, knob)
         for struct, group in _GROUPS
         for knob in msgspec.structs.fields(struct)
-        if knob.name not in {"engine", "timeouts"}
+        if knob.name not in {"engine", "timeouts", "limits"}
     }
 
 
@@ -170,7 +178,7 @@ def _check_price(model: ModelConfig, index: int, document: Document) -> None:
             raise document.fault(what, "models", index, "price", knob, value=value)
 
 
-def _check_whole(config: Config, document: Document) -> None:
+def _check_whole(config: Config, document: Document, environ: Mapping[str, str]) -> None:
     for index, network in enumerate(config.trusted_proxies):
         try:
             ip_network(network, strict=False)
@@ -180,8 +188,22 @@ def _check_whole(config: Config, document: Document) -> None:
     if config.workers > 1 and config.database.startswith("sqlite"):
         what = f"{config.workers} workers need PostgreSQL: sqlite is written by one process"
         raise document.fault(what, "workers")
-    if config.valkey is not None:
-        raise document.fault("shared counters are not built yet; leave it out", "valkey")
+    try:
+        valkey_of(config, environ)
+    except AddressError as error:
+        raise document.fault(str(error), "valkey") from None
+
+
+def valkey_of(config: Config, environ: Mapping[str, str]) -> Address | None:
+    """Where the shared counters are, None for nowhere. Raises AddressError, which shows nothing of it."""
+    if config.valkey is None:
+        return None
+    if not config.valkey.startswith("env:"):
+        return parse_address(config.valkey)
+    name = config.valkey.removeprefix("env:")
+    if not (text := environ.get(name)):
+        raise AddressError(f"the variable {name} is not set")
+    return parse_address(text)
 
 
 def resolve_key(provider: ProviderConfig, environ: Mapping[str, str]) -> str | None:

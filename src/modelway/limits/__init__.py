@@ -1,1 +1,1 @@
-"""Rate limits: rows, an in-memory counter and a Valkey counter."""
+"""Rate limits: how many calls and tokens a minute may bring, and how many calls may be under way."""

@@ -17,6 +17,7 @@ from modelway.accounts.keys import (
     parse_endpoints,
     parse_models,
 )
+from modelway.accounts.rates import RateLimits, checked
 from modelway.conversation.errors import CallError
 from modelway.manage.ids import SYSTEM, Source
 from modelway.manage.names import parse_name, parse_reference
@@ -51,6 +52,7 @@ class KeyWishes:
     kind: KeyKind = "api"
     endpoints: list[str] | None = None
     addresses: list[str] | None = None
+    rate_limits: RateLimits | None = None
 
 
 class KeyChanges(TypedDict, total=False):
@@ -63,6 +65,7 @@ class KeyChanges(TypedDict, total=False):
     resets: Resets
     endpoints: list[str] | None
     addresses: list[str] | None
+    rate_limits: RateLimits | None
 
 
 async def create_key(
@@ -101,6 +104,7 @@ def add_key(
         kind=wishes.kind,
         endpoints=parse_endpoints(wishes.endpoints),
         addresses=parse_addresses(wishes.addresses),
+        rate_limits=checked(wishes.rate_limits),
     )
     keys.add(connection, key, digest(secret, text))
     key_changes.restrict(connection, key)
@@ -113,7 +117,12 @@ _NOTED = ("name", "masked", "kind", "member_id", *KeyChanges.__annotations__)
 
 def _shown(key: Key) -> dict[str, Any]:
     """What the trail says of a key: enough to know it by, and what it may do."""
-    return {name: getattr(key, name) for name in _NOTED}
+    return _plain({name: getattr(key, name) for name in _NOTED})
+
+
+def _plain(terms: dict[str, Any]) -> dict[str, Any]:
+    """The same in values that JSON has."""
+    return {name: term.as_dict() if isinstance(term, RateLimits) else term for name, term in terms.items()}
 
 
 def _check_limit(limit_nano_usd: int | None) -> None:
@@ -207,7 +216,7 @@ async def change_key(database: Database, key_id: str, changes: KeyChanges, sourc
         if changed.kind == "management" and (changed.models or changed.limit_nano_usd is not None):
             raise _calls_no_model()
         key_changes.change(connection, changed, wanted, now_ms)
-        note(connection, source, changed.account_id, "key.change", key_id, **wanted)
+        note(connection, source, changed.account_id, "key.change", key_id, **_plain(wanted))
         return changed
 
     return await database.write(change)
@@ -218,6 +227,7 @@ _PARSED: dict[str, Callable[[Any], object]] = {
     "models": parse_models,
     "endpoints": parse_endpoints,
     "addresses": parse_addresses,
+    "rate_limits": checked,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from modelway.accounts.rates import RateLimits, checked
 from modelway.accounts.roles import ROLES, Role
 from modelway.conversation.errors import CallError
 from modelway.manage.ids import SYSTEM, Source
@@ -42,19 +43,40 @@ async def create_account(
     *,
     billing: Billing = "postpaid",
     limit_nano_usd: int | None = None,
+    rate_limits: RateLimits | None = None,
 ) -> Account:
     """Raises CallError: invalid, conflict (the name is taken), unavailable."""
     billing, limit = checked_terms(billing, limit_nano_usd)
-    account = Account(source.new_id("acct"), parse_name(name), source.now_ms(), billing, limit)
+    rates = checked(rate_limits)
+    account = Account(source.new_id("acct"), parse_name(name), source.now_ms(), billing, limit, rates)
 
     def change(connection: Connection) -> Account:
         if not people.add_account(connection, account):
             raise CallError("conflict", f"there is an account {account.name!r} already", param="name")
         details = {"name": account.name, "billing": billing, "limit_nano_usd": limit}
-        note(connection, source, account.id, "account.create", account.id, **details)
+        note(connection, source, account.id, "account.create", account.id, **details, **_shown(rates))
         return account
 
     return await database.write(change)
+
+
+async def change_rate_limits(
+    database: Database, account: str, rate_limits: RateLimits | None, source: Source = SYSTEM
+) -> Account:
+    """How fast all of an account's keys together may go, None for no limit; kept within a second."""
+    rates = checked(rate_limits)
+
+    def change(connection: Connection) -> Account:
+        found = find_account(connection, account)
+        people.change_rate_limits(connection, found.id, rates)
+        note(connection, source, found.id, "account.rate_limits", found.id, **_shown(rates))
+        return replace(found, rate_limits=rates)
+
+    return await database.write(change)
+
+
+def _shown(rates: RateLimits | None) -> dict[str, object]:
+    return {"rate_limits": None if rates is None else rates.as_dict()}
 
 
 async def list_accounts(database: Database, after: str = "", limit: int | None = None) -> list[Account]:

@@ -12,6 +12,7 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from modelway.accounts.keys import Key, Resets
+from modelway.accounts.rates import RateLimits, parse_rates
 from modelway.accounts.windows import window_start_ms
 from modelway.store.changes import MONEY, count_up
 from modelway.store.entries import Cap
@@ -65,6 +66,7 @@ class Terms:
     billing: Literal["prepaid", "postpaid"]
     limit_nano_usd: int | None
     budgets: tuple[Budget, ...] = ()
+    rate_limits: RateLimits | None = None
 
     def caps(self, key: Key, model: str, now_ms: int) -> list[Cap]:
         """The limits beside the account's own that a call of `key` to `model` counts against."""
@@ -79,12 +81,13 @@ class Terms:
 
 
 def find_terms(connection: Connection, account_id: str) -> Terms | None:
-    columns = (accounts.c.name, accounts.c.billing, accounts.c.limit_nano_usd)
+    columns = (accounts.c.name, accounts.c.billing, accounts.c.limit_nano_usd, accounts.c.rate_limits)
     row = connection.execute(select(*columns).where(accounts.c.id == account_id)).first()
     if row is None:
         return None
     in_force = tuple(list_budgets(connection, account_id))
-    return Terms(account_id, row.name, row.billing, row.limit_nano_usd, in_force)
+    rates = parse_rates(row.rate_limits)
+    return Terms(account_id, row.name, row.billing, row.limit_nano_usd, in_force, rates)
 
 
 def list_budgets(connection: Connection, account_id: str) -> list[Budget]:

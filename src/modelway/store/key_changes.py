@@ -7,6 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import Connection, select, update
 
 from modelway.accounts.keys import Key
+from modelway.accounts.rates import RateLimits
 from modelway.accounts.windows import window_start_ms
 from modelway.store.budgets import Budget, seed
 from modelway.store.changes import count_up
@@ -22,6 +23,7 @@ def restrict(connection: Connection, key: Key) -> None:
         "endpoints": None if key.endpoints is None else list(key.endpoints),
         "addresses": None if key.addresses is None else list(key.addresses),
         "replaces_id": key.replaces_id,
+        "rate_limits": None if key.rate_limits is None else key.rate_limits.as_dict(),
     }
     connection.execute(update(keys).where(keys.c.id == key.id).values(values))
 
@@ -37,12 +39,22 @@ def change(connection: Connection, key: Key, changed: Collection[str], now_ms: i
     another limit.
     """
     values = {name: getattr(key, name) for name in changed}
-    _change(connection, key.id, **{n: list(v) if isinstance(v, tuple) else v for n, v in values.items()})
+    _change(connection, key.id, **{name: _stored(value) for name, value in values.items()})
     if key.limit_nano_usd is not None and {"limit_nano_usd", "resets"} & set(changed):
         limit = Budget(
             key.id, key.account_id, "key", key.id, key.resets, key.limit_nano_usd, created_at_ms=now_ms
         )
         seed(connection, limit)
+
+
+def _stored(value: object) -> object:
+    match value:
+        case tuple():
+            return list(value)
+        case RateLimits():
+            return value.as_dict()
+        case _:
+            return value
 
 
 def hand_over(connection: Connection, old: Key, new: Key, now_ms: int) -> None:

@@ -7,6 +7,7 @@ import hmac
 from sqlalchemy import Connection, RowMapping, Select, bindparam, insert, or_, select, update
 
 from modelway.accounts.keys import Key
+from modelway.accounts.rates import parse_rates
 from modelway.store.schema import changes, keys
 from modelway.store.statements import insert_for
 
@@ -131,6 +132,7 @@ def _key(row: RowMapping) -> Key:
         endpoints=_strings(row["endpoints"]),
         addresses=_strings(row["addresses"]),
         replaces_id=row["replaces_id"],
+        rate_limits=parse_rates(row["rate_limits"]),
     )
 
 

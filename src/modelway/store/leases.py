@@ -49,6 +49,13 @@ def renew(connection: Connection, worker_id: str, own_now_ms: int) -> bool:
     return False
 
 
+def living(connection: Connection, own_now_ms: int) -> list[str]:
+    """The workers on this database that are alive, in an order that all of them agree on."""
+    now_ms = database_now_ms(connection, own_now_ms)
+    statement = select(workers.c.id).where(workers.c.lease_until_ms >= now_ms).order_by(workers.c.id)
+    return list(connection.execute(statement).scalars())
+
+
 def leave(connection: Connection, worker_id: str) -> None:
     """A worker that ends well: everything it held is settled."""
     connection.execute(delete(workers).where(workers.c.id == worker_id))

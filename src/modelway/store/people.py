@@ -7,6 +7,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
+from modelway.accounts.rates import RateLimits, parse_rates
 from modelway.accounts.roles import Role
 from modelway.store.changes import MONEY, count_up
 from modelway.store.schema import accounts, members
@@ -26,6 +27,7 @@ class Account:
     created_at_ms: int
     billing: Billing = "postpaid"
     limit_nano_usd: int | None = None
+    rate_limits: RateLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ def add_account(connection: Connection, account: Account) -> bool:
         created_at_ms=account.created_at_ms,
         billing=account.billing,
         limit_nano_usd=account.limit_nano_usd,
+        rate_limits=None if account.rate_limits is None else account.rate_limits.as_dict(),
     )
 
 
@@ -95,6 +98,13 @@ def change_terms(
 ) -> None:
     """Every worker hears of it within a second."""
     values = {"billing": billing, "limit_nano_usd": limit_nano_usd}
+    connection.execute(update(accounts).where(accounts.c.id == account_id).values(values))
+    count_up(connection, MONEY)
+
+
+def change_rate_limits(connection: Connection, account_id: str, rate_limits: RateLimits | None) -> None:
+    """Every worker hears of it within a second."""
+    values = {"rate_limits": None if rate_limits is None else rate_limits.as_dict()}
     connection.execute(update(accounts).where(accounts.c.id == account_id).values(values))
     count_up(connection, MONEY)
 
@@ -144,6 +154,7 @@ def _account(row: RowMapping) -> Account:
         created_at_ms=row["created_at_ms"],
         billing=row["billing"],
         limit_nano_usd=row["limit_nano_usd"],
+        rate_limits=parse_rates(row["rate_limits"]),
     )
 
 

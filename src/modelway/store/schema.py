@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0007"  # the newest migration; zero-padded numbers, so that older compares less
+HEAD = "0008"  # the newest migration; zero-padded numbers, so that older compares less
 
 # Both databases name constraints the same, so that a later migration can drop one by name.
 metadata = MetaData(
@@ -49,6 +49,7 @@ accounts = Table(
     Column("credit_nano_usd", BigInteger, nullable=False, server_default="0"),  # put in
     Column("posted_nano_usd", BigInteger, nullable=False, server_default="0"),  # charged
     Column("held_nano_usd", BigInteger, nullable=False, server_default="0"),  # set aside for calls in flight
+    Column("rate_limits", JSON(none_as_null=True)),  # accounts.rates, by name; null limits nothing
 )
 
 # The people in an account.
@@ -85,6 +86,7 @@ keys = Table(
     Column("endpoints", JSON(none_as_null=True)),  # paths or patterns; null allows every one
     Column("addresses", JSON(none_as_null=True)),  # networks it may be used from; null allows every one
     Column("replaces_id", Text),  # the key that this one was made to take over from
+    Column("rate_limits", JSON(none_as_null=True)),  # accounts.rates, by name; null: the defaults
     # The value of changes('keys') when this row last changed: what a worker has to forget.
     Column("change", BigInteger, nullable=False, index=True),
 )
