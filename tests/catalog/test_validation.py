@@ -6,10 +6,20 @@ from typing import Any
 
 import pytest
 
+from modelway.catalog import limits
 from modelway.catalog.capabilities import Path
 from modelway.catalog.cards import Card
-from modelway.catalog.validation import Repair, Violation, accepts, apply, repairs, validate
-from tests.catalog.breaking import CATALOG
+from modelway.catalog.samples import request_example
+from modelway.catalog.validation import (
+    Repair,
+    Violation,
+    accepts,
+    apply,
+    first_violation,
+    repairs,
+    validate,
+)
+from tests.catalog.breaking import CATALOG, FORMS, form_id
 
 Body = dict[str, Any]
 USER = [{"role": "user", "content": "Hello"}]
@@ -451,3 +461,23 @@ def test_the_fifth_documents_whole_body_passes_for_the_retired_model_it_names() 
     _, warned = mended("claude-3.5-sonnet", "messages", body)
 
     assert warned == [("thinking", "/thinking")]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=form_id)
+def test_the_first_violation_is_the_first_of_all(form: tuple[Card, Path]) -> None:
+    right = request_example(*form)
+    field = limits.ANSWER_TOKENS_FIELDS[form[1]][0]
+
+    assert first_violation(*form, right) is None
+    for wrong in ({**right, field: -1}, {**right, field: "many"}, {**right, "stream": 5}, {}):
+        assert first_violation(*form, wrong) == validate(*form, wrong, strict=True)[0]
+
+
+def test_of_a_list_of_a_hundred_thousand_faults_one_is_told() -> None:
+    opus = card("claude-opus-4-8")
+    body = {"model": opus.id, "max_tokens": 5, "messages": [{"role": "bad"}] * 100_000}
+
+    # All of them would be eleven seconds' work, in which no other call goes on.
+    (violation,) = validate(opus, "messages", body)
+
+    assert violation.param.startswith("/messages/0")

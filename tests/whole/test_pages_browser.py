@@ -18,7 +18,14 @@ from tests.fix_upstream import MESSAGES, ScriptedUpstream, recording, streamed
 
 OpenPage = Callable[..., Page]
 WAIT_MS = 60_000  # the local model takes its time on a loaded machine
-PAGES = ["/", "/models", "/models/anthropic/claude-opus-4-8", "/reference", "/playground"]
+PAGES = [
+    "/",
+    "/models",
+    "/models/anthropic/claude-opus-4-8",
+    "/models/new",
+    "/reference",
+    "/playground",
+]
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
@@ -366,9 +373,7 @@ def test_axe_finds_nothing_serious(
 ) -> None:
     page = open_page(gateway.base_url, path, **LOOKS[look])
     page.evaluate((node_packages / "node_modules" / "axe-core" / "axe.min.js").read_text())
-    for details in page.locator("main details:not([open]) > summary").all():
-        if details.is_visible():
-            details.click()
+    page.evaluate("document.querySelectorAll('main details').forEach((each) => { each.open = true })")
 
     violations = page.evaluate("axe.run({resultTypes: ['violations']}).then((found) => found.violations)")
 
@@ -398,6 +403,11 @@ def test_the_keyboard_reaches_everything_and_focus_is_seen(
             " document.activeElement); return [document.activeElement.tagName, style.outlineStyle,"
             " parseFloat(style.outlineWidth)]; })()"
         )
-        assert seen[0] != "BODY", "focus was lost"
+        if seen[0] == "BODY":
+            break  # behind the last thing on the page
+        last = page.evaluate("document.activeElement.textContent")
         assert seen[1] != "none", seen
         assert seen[2] >= 2, seen
+    else:
+        return
+    assert last == "openapi.json", "focus was lost in the middle"

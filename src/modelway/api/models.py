@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,12 +18,15 @@ from modelway.catalog.capabilities import PATHS, Path
 from modelway.catalog.forms import flat, form_schema
 from modelway.catalog.listing import model_object, models_object
 from modelway.catalog.samples import request_example
-from modelway.catalog.validation import accepts, validate
+from modelway.catalog.validation import first_violation
 from modelway.conversation.errors import CallError
 from modelway.protocols.members import DEPTH_MAX, depth_exceeds
 from modelway.providers.registry import Model
 
 PAGE_SIZE, PAGE_SIZE_MAX = 20, 1000  # Anthropic's own; OpenAI's list is not paged
+# A body is held against every model in a thread, which takes the interpreter from live streams in turns of
+# 5 ms; several at once would take it for longer.
+LOOKS_AT_ONCE = 1
 FORM = "/form_schema"
 Query = dict[str, str]
 
@@ -33,10 +37,15 @@ def model_list(services: Services) -> Answer:
     `accepts` (a JSON body) leaves only the models that take exactly it on `path` (chat by default).
     """
 
+    one_at_a_time = asyncio.Semaphore(LOOKS_AT_ONCE)
+
     async def answer(scope: Scope, client: AsgiClient) -> None:
         query, key = query_of(scope), scope[KEY]
         if "accepts" in query:
-            await client.answer(200, accepting(services, key, query["accepts"].encode(), path_of(query)))
+            body, path = query["accepts"].encode(), path_of(query)
+            async with one_at_a_time:
+                found = await asyncio.to_thread(accepting, services, key, body, path)
+            await client.answer(200, found)
             return
         entries = [entry(services, name, model) for name, model in _named(services) if allows(key, model.id)]
         page, more = _page(entries, query)
@@ -92,12 +101,11 @@ def accepting(services: Services, key: Key, body: bytes, path: Path) -> dict[str
         if not allows(key, model.id):
             continue
         card = card_of(model)
-        body_for_it = {**asked, "model": model.id}
-        if accepts(card, path, body_for_it):
+        first = first_violation(card, path, {**asked, "model": model.id})
+        if first is None:
             takers.append(entry(services, model.id, model))
         else:
-            first = validate(card, path, body_for_it, strict=True)[:1]
-            others.append({"id": model.id, "violations": [violation_object(each) for each in first]})
+            others.append({"id": model.id, "violations": [violation_object(first)]})
     return {**models_object(takers), "refused_by": others}
 
 

@@ -66,7 +66,11 @@ def _parameters(row: Managed) -> list[dict[str, Any]]:
         for name, schema in asked.get("properties", {}).items()
     ]
     if "{id}" in row.path:
-        made.insert(0, {"in": "path", "name": "id", "required": True, "schema": {"type": "string"}})
+        says = "Its id; slashes stand as they are." if row.long_id else "Its id."
+        made.insert(
+            0,
+            {"in": "path", "name": "id", "required": True, "description": says, "schema": {"type": "string"}},
+        )
     return [*made, _FORMAT] if row.is_page or row.has_csv else made
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from modelway.accounts.keys import Key, may_use
 from modelway.api.edge import AsgiClient, Body, BodyLimits, Receive, Scope
 from modelway.api.endpoint import Endpoint, no_body
-from modelway.api.models import Query, accepting, decoded_object, path_of, query_of
+from modelway.api.models import LOOKS_AT_ONCE, Query, accepting, decoded_object, path_of, query_of
 from modelway.calls.admit import authenticate
 from modelway.calls.call import Services
 from modelway.calls.check import card_of, repair_object, violation_object
@@ -33,12 +33,15 @@ class Looking(Endpoint):
     def __init__(self, look: Look, services: Services, limits: BodyLimits) -> None:
         super().__init__(services.protocols["chat"], services)
         self._look, self._limits = look, limits
+        self._one_at_a_time = asyncio.Semaphore(LOOKS_AT_ONCE)
 
     async def respond(self, scope: Scope, receive: Receive, client: AsgiClient, request_id: str) -> None:
         services, call = self._services, self.call(scope, no_body, request_id)
         key = await authenticate(call, services)
         body = await Body(receive, call.headers, self._limits).read()
-        answer = await asyncio.to_thread(self._look, services, key, body, query_of(scope), call.strict)
+        query = query_of(scope)
+        async with self._one_at_a_time:
+            answer = await asyncio.to_thread(self._look, services, key, body, query, call.strict)
         await client.answer(200, answer)
 
 

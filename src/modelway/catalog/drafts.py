@@ -34,6 +34,8 @@ _OPENING = (
     yaml.FlowSequenceStartToken,
 )
 _CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+# On a card's capabilities they repeat what the card says itself.
+REPEATED = frozenset(("max_output_tokens", "context_window_tokens", "vision", "documents", "audio", "video"))
 ID = re.compile(
     rf"[A-Za-z0-9](?:[A-Za-z0-9._:@+-]|/(?!/)){{0,{NAME_CHARACTERS_MAX - 2}}}[A-Za-z0-9]|[A-Za-z0-9]"
 )
@@ -128,6 +130,29 @@ def written(values: Raw) -> str:
         dict(values), Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100
     )
     return text
+
+
+def text_of(card: Card) -> str:
+    """A whole card as a text: what differs from a card that says nothing but its name."""
+    able = {name: value for name, value in _told(card.capabilities).items() if name not in REPEATED}
+    return written({**_told(card), "capabilities": able})
+
+
+def _told(struct: msgspec.Struct) -> dict[str, Any]:
+    built: dict[str, Any] = msgspec.to_builtins(struct, builtin_types=(date,))
+    silent = {field.name: field.default for field in msgspec.structs.fields(type(struct))}
+    return {
+        name: _plain(value)
+        for name, value in built.items()
+        if getattr(struct, name) != silent[name] and value not in (None, (), [], {}, "")
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, and nothing that is not said."""
+    if isinstance(value, Mapping):
+        return {name: _plain(child) for name, child in value.items() if child not in (None, (), "")}
+    return [_plain(child) for child in value] if isinstance(value, list | tuple) else value
 
 
 def _scan(text: str) -> None:

@@ -26,6 +26,8 @@ from modelway.catalog.rules import rules_for
 SHOWN_CHARACTERS_MAX = 80
 # More broken places than anyone mends in one go; a body of thousands of bad parts stays cheap.
 VIOLATIONS_MAX = 20
+# The validator makes all errors before it gives the first, at 25 µs each; of a longer list only one is told.
+ITEMS_MAX = 200
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -77,7 +79,17 @@ def repairs(card: Card, path: Path, body: Body) -> list[Repair]:
 
 def accepts(card: Card, path: Path, body: Body) -> bool:
     """Whether the model takes exactly this body: nothing refused, nothing changed."""
-    return not _findings(card, path, body) and not _schema_violations(card, path, body, set())
+    return not _findings(card, path, body) and compiled(card, path).is_valid(_present(body))
+
+
+def first_violation(card: Card, path: Path, body: Body) -> Violation | None:
+    """The first reason why the model does not take exactly this body; None if it does."""
+    found = _findings(card, path, body)
+    if found:
+        rule, finding = found[0]
+        return Violation(finding.param, finding.received, finding.allowed, finding.nearest, rule.name)
+    error = _first_error(compiled(card, path), _present(body))
+    return None if error is None else _violation(error, form_schema(card, path))
 
 
 def apply(body: Body, changes: Iterable[Repair]) -> dict[str, Any]:
@@ -131,12 +143,11 @@ def compiled(card: Card, path: Path) -> jsonschema_rs.Draft202012Validator:
 
 def _schema_violations(card: Card, path: Path, body: Body, known: set[str]) -> list[Violation]:
     """What the schema refuses, apart from the places already `known` to be wrong."""
-    present = {key: value for key, value in body.items() if value is not None}
-    validator = compiled(card, path)
+    present, validator = _present(body), compiled(card, path)
     if validator.is_valid(present):
         return []
     violations: list[Violation] = []
-    for error in validator.iter_errors(present):
+    for error in _errors(validator, present):
         violation = _violation(error, form_schema(card, path))
         if violation.param not in known:
             known.add(violation.param)
@@ -144,6 +155,30 @@ def _schema_violations(card: Card, path: Path, body: Body, known: set[str]) -> l
         if len(violations) == VIOLATIONS_MAX:
             break
     return violations
+
+
+def _present(body: Body) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def _errors(
+    validator: jsonschema_rs.Draft202012Validator, present: Mapping[str, Any]
+) -> Iterable[jsonschema_rs.ValidationError]:
+    """All errors at once, as the validator gives them; of a body where they may be many only the first."""
+    if all(len(value) <= ITEMS_MAX for value in present.values() if isinstance(value, list | dict)):
+        return validator.iter_errors(present)
+    error = _first_error(validator, present)
+    return [] if error is None else [error]
+
+
+def _first_error(
+    validator: jsonschema_rs.Draft202012Validator, present: Mapping[str, Any]
+) -> jsonschema_rs.ValidationError | None:
+    try:
+        validator.validate(present)
+    except jsonschema_rs.ValidationError as error:
+        return error
+    return None
 
 
 def _violation(error: jsonschema_rs.ValidationError, schema: Mapping[str, Any]) -> Violation:

@@ -15,7 +15,7 @@ import msgspec
 
 from modelway.catalog.cards import Card, CardError
 from modelway.catalog.checks import of_card
-from modelway.catalog.drafts import Draft, DraftError, Fault, read_draft
+from modelway.catalog.drafts import REPEATED, Draft, DraftError, Fault, read_draft
 from modelway.conversation.errors import CallError
 from modelway.manage.ids import SYSTEM, Source
 from modelway.manage.trail import note
@@ -28,8 +28,6 @@ Offer = Callable[[Iterable[str]], Registry]
 """What an installation would serve with the cards of these texts; raises CardError."""
 
 FAULTS_MAX = 50  # more than anyone mends in one go
-# On a card they repeat what it says elsewhere.
-_REPEATED = frozenset(("max_output_tokens", "context_window_tokens", "vision", "documents", "audio", "video"))
 
 
 class Change(NamedTuple):
@@ -205,7 +203,7 @@ def _facts(card: Card) -> dict[str, Any]:
     """Every fact of a card by its dotted name; a list is one fact."""
     built: dict[str, Any] = msgspec.to_builtins(card)
     able = built["capabilities"]
-    built["capabilities"] = {name: able[name] for name in able if name not in _REPEATED}
+    built["capabilities"] = {name: able[name] for name in able if name not in REPEATED}
     return dict(_flat(built, ""))
 
 

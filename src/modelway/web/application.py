@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from modelway.calls.call import Services
-from modelway.web.pages import home, model, models, playground, reference
+from modelway.web.pages import edit, home, model, models, playground, reference
 from modelway.web.render import STATIC, page, static
 from modelway.web.sources import Sources
 
@@ -23,6 +23,8 @@ def pages(services: Services, document: Callable[[], dict[str, Any]]) -> Starlet
         routes=[
             Route("/", home.show),
             Route("/models", models.show),
+            Route("/models/new", edit.new),
+            Route("/models/edit/{id:path}", edit.change),
             Route("/models/{id:path}", model.show),
             Route("/reference", reference.show),
             Route("/playground", playground.show),
