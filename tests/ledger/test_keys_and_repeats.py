@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -145,6 +147,24 @@ def test_a_stream_is_replayed_as_it_went(served: Gateway, upstream: ScriptedUpst
     assert again.body == first.body
     assert again.headers["content-type"] == first.headers["content-type"]
     assert len(upstream.calls) == 1
+
+
+def test_a_stream_that_a_crash_cut_off_is_not_run_again(served: Gateway, upstream: ScriptedUpstream) -> None:
+    upstream.answers(CHAT, streamed(recording("whole/chat_text.sse"), pause_after=3))
+    body, headers = {**QUESTION, "stream": True}, {"idempotency-key": "c"}
+    with stream(served, CHAT, body, headers) as answer:
+        answer.frames(3)
+        until(lambda: served.rows("SELECT 1 FROM holds WHERE state = 'streaming'"), "a checkpoint")
+        os.kill(served.pid, signal.SIGKILL)
+    served.wait()
+    upstream.resume()
+
+    again = call(served.start(), CHAT, body, headers=headers)
+
+    assert (again.status, again.headers["x-should-retry"]) == (409, "false")
+    assert again.json()["error"]["code"] == "idempotency_interrupted"
+    assert len(upstream.calls) == 1
+    assert broken_books(served.database_url) == []
 
 
 def test_a_key_that_was_used_for_something_else_is_refused(served: Gateway) -> None:

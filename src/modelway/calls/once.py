@@ -141,7 +141,15 @@ async def _replay(kept: Kept, wanted: Claim, client: Client) -> None:
         )
     if kept.status is None:
         raise CallError("conflict", "The first call with this Idempotency-Key still runs", retry_after_s=1)
-    if kept.body is None or kept.headers is None:
+    if not kept.headers:  # its worker died, and left no more than that it had begun to answer
+        raise CallError(
+            "conflict",
+            f"The first call with this Idempotency-Key, {kept.request_id}, was cut off in the middle of its "
+            "answer; another execution needs a new key",
+            code="idempotency_interrupted",
+            should_retry=False,
+        )
+    if kept.body is None:
         raise CallError(
             "conflict",
             f"The first call with this Idempotency-Key, {kept.request_id}, was executed; "
