@@ -16,7 +16,7 @@ from modelway.manage.budgets import (
     remove_budget,
 )
 from modelway.manage.ids import Source
-from modelway.manage.keys import KeyWishes, change_key, create_key, rotate_key
+from modelway.manage.keys import KeyChanges, KeyWishes, change_key, create_key, rotate_key
 from modelway.store.budgets import find_terms
 from modelway.store.database import Database
 from modelway.store.ledger import Ledger
@@ -136,6 +136,26 @@ async def test_a_key_that_gets_a_limit_has_spent_what_it_has_spent(database: Dat
     caps = terms.caps(changed, "small", NOW_MS)
     assert await ledger.reserve(new_hold(ledger, account), amounts=(41,), caps=caps) == Refused(new.key.id)
     assert await ledger.reserve(new_hold(ledger, account), amounts=(40,), caps=caps) == Granted(40)
+    await ledger.close()
+
+
+async def test_what_a_key_spent_between_two_limits_counts(database: Database) -> None:
+    account = await prepaid(database, 1_000)
+    limited: KeyChanges = {"limit_nano_usd": 100, "resets": "monthly"}
+    new = await create_key(database, SECRET, "us", KeyWishes(name="k"), NOW)
+    await change_key(database, new.key.id, limited, NOW)
+    await change_key(database, new.key.id, {"limit_nano_usd": None}, NOW)
+    ledger = Ledger(database)
+    opened = new_hold(ledger, account, key_id=new.key.id)
+    await ledger.reserve(opened, amounts=(60,))
+    row, settlement = settled(opened, 60)
+    ledger.append(row, settlement)
+    await ledger.flush()
+
+    changed = await change_key(database, new.key.id, limited, NOW)
+
+    caps = (await ledger.terms(account)).caps(changed, "small", NOW_MS)
+    assert await ledger.reserve(new_hold(ledger, account), amounts=(41,), caps=caps) == Refused(new.key.id)
     await ledger.close()
 
 

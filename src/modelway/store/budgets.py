@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, case, func, insert, select, update
 
 from modelway.accounts.keys import Key, Resets
 from modelway.accounts.rates import RateLimits, parse_rates
@@ -142,7 +142,9 @@ def remove_budget(connection: Connection, account_id: str, budget_id: str, now_m
 
 
 def seed(connection: Connection, limit: Budget) -> None:
-    """Begin the current window of a limit with what the ledger says was spent in it before."""
+    """Begin the current window of a limit with what the ledger says was spent in it before; a window that was
+    begun already, and not counted in while there was no limit, is brought up to that.
+    """
     start_ms = window_start_ms(limit.resets, limit.created_at_ms)
     spent = connection.execute(
         select(func.coalesce(func.sum(entries.c.amount_nano_usd), 0)).where(
@@ -152,10 +154,17 @@ def seed(connection: Connection, limit: Budget) -> None:
             _COUNTED[limit.scope] == limit.subject,
         )
     ).scalar_one()
+    posted = cap_windows.c.posted_nano_usd
     statement = insert_for(connection.dialect.name, cap_windows).values(
         cap_id=limit.id, window_start_ms=start_ms, posted_nano_usd=int(spent), held_nano_usd=0
     )
-    connection.execute(statement.on_conflict_do_nothing())
+    # More than the ledger has of this key alone: it has taken over from another, which had spent some.
+    at_least = case((posted < int(spent), int(spent)), else_=posted)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["cap_id", "window_start_ms"], set_={"posted_nano_usd": at_least}
+        )
+    )
 
 
 def spent_in(connection: Connection, cap_id: str, start_ms: int) -> tuple[int, int]:
