@@ -232,29 +232,32 @@ class Metrics(Collector):
         first_token_s: float | None,
     ) -> None:
         own = self._own
-        self._add(own.calls, (protocol, model, provider, outcome), 1, model_at=1)
-        own.durations.setdefault(protocol, _Spread()).observe(seconds)
-        first_tokens = own.first_tokens.setdefault(protocol, _Spread())
+        self._add(own.calls, (protocol, model, provider, outcome), 1, 1)
+        if protocol not in own.durations:
+            own.durations[protocol], own.first_tokens[protocol] = _Spread(), _Spread()
+        own.durations[protocol].observe(seconds)
         if first_token_s is not None:
-            first_tokens.observe(first_token_s)
+            own.first_tokens[protocol].observe(first_token_s)
 
     def tokens_used(self, model: str, bucket: str, count: int) -> None:
-        self._add(self._own.tokens, (model, bucket), count, model_at=0)
+        self._add(self._own.tokens, (model, bucket), count, 0)
 
     def money_spent(self, model: str, nano_usd: int) -> None:
-        self._add(self._own.nano_usd, (model,), nano_usd, model_at=0)
+        self._add(self._own.nano_usd, (model,), nano_usd, 0)
 
     def rate_limited(self, scope: str, limit: str) -> None:
         """A call was refused; both words are of our own tables."""
         limited = self._own.limited
         limited[scope, limit] = limited.get((scope, limit), 0) + 1
 
-    def _add(self, series: dict[Labels, int], labels: Labels, count: int, *, model_at: int) -> None:
+    def _add(self, series: dict[Labels, int], labels: Labels, count: int, model_at: int) -> None:
         """The one place where a series begins."""
-        if labels not in series:
-            own = self._own
-            if len(own.calls) + len(own.tokens) + len(own.nano_usd) >= SERIES_MAX:
-                labels = (*labels[:model_at], "other", *labels[model_at + 1 :])
+        if labels in series:
+            series[labels] += count
+            return
+        own = self._own
+        if len(own.calls) + len(own.tokens) + len(own.nano_usd) >= SERIES_MAX:
+            labels = (*labels[:model_at], "other", *labels[model_at + 1 :])
         series[labels] = series.get(labels, 0) + count
 
     async def publish(self) -> None:

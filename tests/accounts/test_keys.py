@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from dataclasses import replace
 
@@ -53,6 +54,13 @@ def test_no_text_breaks_the_check(text: str) -> None:
 def test_a_key_wants_exactly_its_randomness() -> None:
     with pytest.raises(ValueError, match="32 random bytes, not 16"):
         mint(bytes(16))
+
+
+@pytest.mark.parametrize("secret_bytes", [0, 32, 64, 65, 200])
+def test_the_digest_is_hmac_sha_256(secret_bytes: int) -> None:
+    secret = b"s" * secret_bytes
+
+    assert digest(secret, "sk-mw-key") == hmac.digest(secret, b"sk-mw-key", "sha256")
 
 
 def test_digests_differ_by_installation() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from modelway.manage.people import create_account
 from modelway.store import sent
 from modelway.store.database import Database
 from modelway.store.ledger import Ledger
+from modelway.store.posting import Granted, Opening
 from modelway.store.sent import SentLog, left_behind, taken
 from tests.ledger.books import assert_books_agree, hold, lines, new_hold, prepaid, settled, unlimited
 from tests.ledger.test_recovery import die, no_hold_is_open
@@ -101,18 +101,17 @@ async def test_a_file_is_emptied_when_all_that_is_noted_in_it_is_written(
     monkeypatch.setattr(sent, "FILE_BYTES_MAX", 1)
     ledger = Ledger(database)
     log = SentLog(tmp_path, "wrk_1")
-    loop = asyncio.get_running_loop()
-    waiting: list[asyncio.Future[None]] = []
+    waiting: list[Opening] = []
 
     def note() -> list[bool]:
-        waiting.append(loop.create_future())
-        log.note(unlimited(new_hold(ledger, "acct_1")), waiting[-1])
+        waiting.append(Opening(unlimited(new_hold(ledger, "acct_1"))))
+        log.note(waiting[-1].hold, waiting[-1])
         return [path.stat().st_size > 0 for path in left_behind(tmp_path)]
 
     assert [note() for _ in range(3)] == [[True, False], [True, True], [True, True]]
-    waiting[0].set_exception(CallError("unavailable", "away"))
+    waiting[0].failed(CallError("unavailable", "away"))
     assert note() == [True, True], "what could not be written stays"
-    waiting[3].set_result(None)
+    waiting[3].ended(Granted(0))
     assert note() == [False, True]
 
     log.close()
@@ -124,7 +123,7 @@ async def test_a_line_that_was_cut_off_is_passed_over(database: Database, tmp_pa
     log = SentLog(tmp_path, "wrk_1")
     noted = [unlimited(new_hold(ledger, "acct_1")) for _ in range(2)]
     for each in noted:
-        log.note(each, asyncio.get_running_loop().create_future())
+        log.note(each, Opening(each))
     killed(log)
     path = left_behind(tmp_path)[0]
     path.write_bytes(path.read_bytes()[:-7])

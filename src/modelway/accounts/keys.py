@@ -5,7 +5,7 @@ The text of a key leaves this program once, when it is made; what is kept is its
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 import re
 import zlib
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_CHARACTERS = 32  # 190 bits: guessing is hopeless, so one fast hash is enough at rest
 CHECKSUM_CHARACTERS = 6  # 62**6 > 2**32: the whole CRC-32
 RANDOM_BYTES = 32  # 256 bits folded into 190 leave a bias below 2**-64
+SHA_256_BLOCK_BYTES = 64
 VOUCHER_PREFIX = "mw-"
 VOUCHER_CHARACTERS = 22  # 130 bits; people type it
 KEY_CHARACTERS = len(PREFIX) + RANDOM_CHARACTERS + CHECKSUM_CHARACTERS
@@ -95,7 +96,24 @@ def looks_valid(text: str) -> bool:
 
 def digest(secret: bytes, key: str) -> bytes:
     """What the database keeps: 32 bytes of HMAC-SHA-256, useless without the installation's secret."""
-    return hmac.digest(secret, key.encode("utf-8", "surrogatepass"), "sha256")
+    begun = _keyed(secret)
+    inner, outer = begun[0].copy(), begun[1].copy()
+    inner.update(key.encode("utf-8", "surrogatepass"))
+    outer.update(inner.digest())
+    return outer.digest()
+
+
+@lru_cache(maxsize=8)  # an installation has one secret
+def _keyed(secret: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """Both halves of HMAC (RFC 2104) with the secret taken in: every call hashes a key with the same one, and
+    going on from here takes a fifth of `hmac.digest`.
+    """
+    block = (secret if len(secret) <= SHA_256_BLOCK_BYTES else hashlib.sha256(secret).digest()).ljust(
+        SHA_256_BLOCK_BYTES, b"\0"
+    )
+    return hashlib.sha256(bytes(byte ^ 0x36 for byte in block)), hashlib.sha256(
+        bytes(byte ^ 0x5C for byte in block)
+    )
 
 
 def mask(key: str) -> str:

@@ -112,6 +112,6 @@ async def _reserve(meter: Meter) -> None:
         meter.reservation = ledger.reserve(hold, claim=claim)
     else:
         meter.reservation = ledger.reserve(hold, amounts=amounts, caps=caps, claim=claim)
-    outcome = await asyncio.shield(meter.reservation)
+    outcome = await meter.reservation
     amount = await granted(meter, outcome, terms, caps)
     meter.granted_nano_usd = amount if is_limited else None

@@ -43,12 +43,7 @@ async def relay(answer: Answer, meter: Meter, client: Client) -> None:
 
 def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
     translation = answer.translation
-    headers = [
-        (
-            b"x-modelway-model",
-            header_value(answer.target.name),
-        )
-    ]
+    headers = [(b"x-modelway-model", header_value(answer.target.name))]
     if translation.warnings:
         headers.append((b"x-modelway-warnings", header_value(translation.warnings_header)))
     if upstream_id := answer.upstream.headers.get("request-id") or answer.upstream.headers.get(

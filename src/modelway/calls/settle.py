@@ -15,7 +15,7 @@ from modelway.limits.rules import Ticket
 from modelway.protocols.interface import Request, Watch
 from modelway.providers.registry import Model, Target
 from modelway.store.entries import Settlement
-from modelway.store.posting import Granted, Outcome
+from modelway.store.posting import Granted, Opening
 from modelway.store.usage import UsageRow
 
 # nginx's word for a client that closed before there was an answer; only rows and logs see it.
@@ -29,11 +29,12 @@ class Meter:
     """One call's meter. `usage` is the provider's own count once it is known; until then the deltas
     that passed are counted, so that a client that hangs up is still accounted for.
 
-    `reservation` becomes done when the hold is on the disk (or refused); `granted_nano_usd` is what it
+    `reservation` is known when the hold is on the disk (or refused); `granted_nano_usd` is what it
     holds, None where nothing limits the call.
     """
 
     __slots__ = (
+        "_reckoned",
         "_target",
         "abandoned",
         "breaks",
@@ -47,7 +48,6 @@ class Meter:
         "granted_nano_usd",
         "key",
         "model",
-        "outcome",
         "output_seen",
         "price",
         "request",
@@ -69,7 +69,7 @@ class Meter:
         self._target: Target | None = None
         self.tried: tuple[str, ...] = ()
         self.price: Price | None = model.price
-        self.reservation: asyncio.Future[Outcome] | None = None
+        self.reservation: Opening | None = None
         self.granted_nano_usd: int | None = None
         self.ticket: Ticket | None = None  # what it took of its rate limits
         self.ended: CallError | None = None
@@ -84,7 +84,7 @@ class Meter:
         self.status = 0
         self.complete = False
         self.error: CallError | None = None
-        self.outcome = "ok"
+        self._reckoned: tuple[Usage | None, int] = None, 0  # the last usage, and what it cost
 
     @property
     def attempt_id(self) -> str:
@@ -103,9 +103,7 @@ class Meter:
 
     async def ready(self) -> None:
         """Return when the hold is on the disk: nothing of the answer goes out before. Raises CallError."""
-        if self.reservation is not None and not self.reservation.done():
-            await asyncio.shield(self.reservation)
-        if self.reservation is not None and not isinstance(self.reservation.result(), Granted):
+        if self.reservation is not None and not isinstance(await self.reservation, Granted):
             raise CallError("no_credit", "The account has got a limit meanwhile, and it is used up")
 
     def progress(self) -> tuple[int, int, int] | None:
@@ -191,7 +189,9 @@ class Meter:
         """Nano-USD, or None when the model has no price."""
         if usage is None or self.price is None:
             return None
-        return cost_of(usage, self.price)
+        if usage is not self._reckoned[0]:
+            self._reckoned = usage, cost_of(usage, self.price)
+        return self._reckoned[1]
 
 
 def settle(meter: Meter) -> None:
@@ -226,19 +226,14 @@ def _book(meter: Meter, record: UsageRow) -> None:
     """Hand the record to the ledger, once it is known whether there is a hold to resolve."""
     reservation, ledger = meter.reservation, meter.services.usage_log
 
-    def book(outcome: asyncio.Future[Outcome] | None) -> None:
-        held = outcome is not None and _may_be_held(outcome)
+    def book() -> None:
+        held = reservation is not None and reservation.may_be_held
         ledger.append(record, _settlement(meter, record) if held else None, meter.price)
 
-    if reservation is None or reservation.done():
-        book(reservation)
-    else:  # the client left while its hold was being written
-        reservation.add_done_callback(book)
-
-
-def _may_be_held(outcome: asyncio.Future[Outcome]) -> bool:
-    """A reservation that failed may have been written all the same: its settlement finds out."""
-    return outcome.exception() is not None or isinstance(outcome.result(), Granted)
+    if reservation is None:
+        book()
+    else:  # at once, unless the client left while its hold was being written
+        reservation.then(book)
 
 
 def _settlement(meter: Meter, record: UsageRow) -> Settlement:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from modelway.accounts.money import Price
 from modelway.catalog import names
@@ -75,6 +76,7 @@ class Provider:
         return versioned(self.base_url) + (path or _PATHS[self.protocol])
 
 
+@lru_cache(maxsize=1024)  # one per provider
 def versioned(base_url: str) -> str:
     """`base_url` with its version: a bare host, and Anthropic's, get `/v1`; any other path is kept."""
     base = base_url.rstrip("/")
@@ -90,12 +92,13 @@ class Target:
     model: str
     weight: int = 1
     capabilities: Capabilities = ANY_MODEL
+    name: str = field(init=False)
+    """`provider/model`, as the header that says what answered has it."""
 
-    @property
-    def name(self) -> str:
-        """`provider/model`, as the header that says what answered has it."""
+    def __post_init__(self) -> None:
         prefix = f"{self.provider.name}/"
-        return self.model if self.model.startswith(prefix) else prefix + self.model
+        name = self.model if self.model.startswith(prefix) else prefix + self.model
+        object.__setattr__(self, "name", name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from modelway.store.claims import Claim
 from modelway.store.connections import reason, unavailable
 from modelway.store.database import Database
 from modelway.store.entries import Cap, Hold, Settlement, checkpoint
-from modelway.store.posting import Batch, Opening, Outcome, Record, post
+from modelway.store.posting import Batch, Opening, Record, post
 from modelway.store.usage_rows import UsageRow, storable
 
 FLUSH_EVERY_S = 0.02  # a report is this late; at 5,000 calls/s a hundred rows share one commit
@@ -144,23 +144,23 @@ class Ledger:
         amounts: tuple[int, ...] = (),
         caps: Sequence[Cap] = (),
         claim: Claim | None = None,
-    ) -> asyncio.Future[Outcome]:
-        """Begin to set money aside; the future has the outcome once it is on the disk.
+    ) -> Opening:
+        """Begin to set money aside; to be awaited for the outcome, which is on the disk by then.
 
         `amounts`: what to try, from the greatest down; none when neither account nor caps have a limit.
         Then, and without a claim, the call may be sent at once, and is noted for it. Raises
         CallError("unavailable") when the disk does not even take the note.
         """
-        opening = Opening(hold, asyncio.get_running_loop().create_future(), amounts, caps, claim)
+        opening = Opening(hold, amounts, caps, claim)
         if self._sent is not None and not amounts and claim is None:
             try:
-                self._sent.note(hold, opening.future)
+                self._sent.note(hold, opening)
             except OSError as error:
                 _log.error("a call cannot be noted: %s", error)
                 raise unavailable() from error
         self._openings.append(opening)
         self._post_now()
-        return opening.future
+        return opening
 
     def append(self, row: UsageRow, settlement: Settlement | None = None, price: Price | None = None) -> None:
         """Take a call that ended. Never refuses: the call has been answered already."""
@@ -252,7 +252,7 @@ class Ledger:
             else:
                 self._known_prices.update(batch.new_prices)
                 for opening, outcome in zip(batch.openings, outcomes, strict=True):
-                    _resolve(opening, outcome)
+                    opening.ended(outcome)
 
     def _take(self, everything: bool) -> Batch:
         openings = list(self._openings)
@@ -273,8 +273,7 @@ class Ledger:
     def _put_back(self, batch: Batch, error: CallError) -> None:
         self._records.extendleft(reversed(batch.records))
         for opening in batch.openings:
-            if not opening.future.done():
-                opening.future.set_exception(error)
+            opening.failed(error)
 
     async def _post_singly(self, batch: Batch) -> None:
         """So that the one that is at fault, which is a fault of ours, does not hold up the others."""
@@ -293,7 +292,7 @@ class Ledger:
                 self._put_back(Batch(single.openings), CallError("internal", "The gateway failed"))
             else:
                 for opening, outcome in zip(single.openings, outcomes, strict=True):
-                    _resolve(opening, outcome)
+                    opening.ended(outcome)
 
     # --- looking after ------------------------------------------------------------------------
 
@@ -432,8 +431,3 @@ def _renewed(worker_id: str, now_ms: Callable[[], int], connection: Connection) 
 
 def _recovered(worker_id: str, now_ms: Callable[[], int], connection: Connection) -> int:
     return leases.recover(connection, worker_id, now_ms())
-
-
-def _resolve(opening: Opening, outcome: Outcome) -> None:
-    if not opening.future.done():  # the call was cancelled meanwhile; its settlement follows
-        opening.future.set_result(outcome)

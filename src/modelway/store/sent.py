@@ -7,19 +7,18 @@ before the request leaves, lets the next start open the hold that a killed proce
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, select
 
 from modelway.store.batches import insert_rows
 from modelway.store.entries import UNLIMITED, Hold
+from modelway.store.posting import Opening
 from modelway.store.schema import entries, holds
 
 FILE_BYTES_MAX = 1024 * 1024  # about four thousand calls; then the other of the two files is written
@@ -42,10 +41,10 @@ class SentLog:
         self._now = 0
         self._bytes = 0
         self._full: int | None = None  # the other file, while it waits for `_last`
-        self._last: asyncio.Future[Any] | None = None
+        self._last: Opening | None = None
 
-    def note(self, hold: Hold, written: asyncio.Future[Any]) -> None:
-        """Note a call that is about to be sent; `written` ends when its hold is in the database.
+    def note(self, hold: Hold, written: Opening) -> None:
+        """Note a call that is about to be sent; `written` is known when its hold is in the database.
 
         Raises OSError when the disk does not take it: then it must not be sent.
         """
@@ -59,12 +58,12 @@ class SentLog:
             self._full, self._last = self._descriptors[self._now], written
             self._now, self._bytes = 1 - self._now, 0
 
-    def _empty(self, full: int, written: asyncio.Future[Any]) -> None:
+    def _empty(self, full: int, written: Opening) -> None:
         """Holds are written in the order in which they came: with the last of a file all of it is there."""
         assert self._last is not None
-        if not self._last.done():
+        if not self._last.is_known:
             return
-        if self._last.cancelled() or self._last.exception() is not None:
+        if self._last.error is not None:
             self._last = written  # the database is away; what waits for it is written before this one
             return
         os.ftruncate(full, 0)

@@ -12,22 +12,27 @@ _CHARACTERS_PER_TOKEN = 4  # of an answer whose provider counted nothing
 
 def read_usage(usage: Json) -> Usage:
     """Chat's object as buckets that do not overlap; a cache larger than the prompt makes no negative."""
-    prompt = _count(usage, "prompt_tokens")
-    details = _details(usage, "prompt_tokens_details")
-    answered = _details(usage, "completion_tokens_details")
-    read = _maybe(details, "cached_tokens")
+    details, answered = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    read = written = heard = reasoned = said = None
+    ext = {}
+    if isinstance(details, dict):
+        read, written = _tokens(details.get("cached_tokens")), _tokens(details.get("cache_write_tokens"))
+        heard = _tokens(details.get("audio_tokens"))
+    if isinstance(answered, dict):
+        reasoned, said = _tokens(answered.get("reasoning_tokens")), _tokens(answered.get("audio_tokens"))
+        ext = {"chat": answered} if "accepted_prediction_tokens" in answered else {}
     if read is None:  # DeepSeek's name for it
-        read = _maybe(usage, "prompt_cache_hit_tokens")
-    written = _maybe(details, "cache_write_tokens")
+        read = _tokens(usage.get("prompt_cache_hit_tokens"))
+    prompt = _tokens(usage.get("prompt_tokens")) or 0
     return Usage(
         input_tokens=max(0, prompt - (read or 0) - (written or 0)),
         cache_read_tokens=read,
         cache_write_5m_tokens=written,
-        output_tokens=_count(usage, "completion_tokens"),
-        reasoning_tokens=_maybe(answered, "reasoning_tokens"),
-        audio_input_tokens=_maybe(details, "audio_tokens"),
-        audio_output_tokens=_maybe(answered, "audio_tokens"),
-        ext={"chat": answered} if "accepted_prediction_tokens" in answered else {},
+        output_tokens=_tokens(usage.get("completion_tokens")) or 0,
+        reasoning_tokens=reasoned,
+        audio_input_tokens=heard,
+        audio_output_tokens=said,
+        ext=ext,
     )
 
 
@@ -65,17 +70,8 @@ def write_usage(usage: Usage | None) -> Json:
     }
 
 
-def _details(usage: Json, name: str) -> Json:
-    value = usage.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _count(usage: Json, name: str) -> int:
-    return _maybe(usage, name) or 0
-
-
-def _maybe(usage: Json, name: str) -> int | None:
-    value = usage.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _tokens(value: object) -> int | None:
+    """A count, however it is written; None for what is none."""
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return max(0, int(value))
