@@ -1,20 +1,28 @@
 """How many calls a second does one core carry, beside nginx `proxy_pass` before the same upstream?
 
 Non-streaming, 64 connections, an upstream that answers at once. Gateway or nginx alone on one core; load and
-upstream on the other. Rounds alternate, so that a slower minute of the machine falls on both.
+upstream on the other. Rounds alternate, so that a slower minute of the machine falls on all.
+
+nginx runs twice, with one worker and no access log. *proxy_pass* is `location / { proxy_pass
+http://127.0.0.1:PORT; }` and not a line more, so that nginx speaks HTTP/1.0 to the upstream and opens a
+connection for every call; the goal is held against it. *proxy_pass, connections kept* has `upstream {
+keepalive 256; }`, `proxy_http_version 1.1` and an empty `Connection` header as well, and so keeps its
+connections to the upstream as the gateway does. The gateway checks the key, reads the body, sets money aside
+on the disk before the answer leaves, books and counts the call and writes a log line.
 """
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import Figure, Settings, at_least, median_of
 from bench.processes import Server
-from bench.servers import MODEL, gateway, nginx_proxy, static_upstream
+from bench.servers import MODEL, gateway, nginx_proxy, plain_nginx_proxy, static_upstream
 
 CONNECTIONS = 64
 WARM_UP_S = 1.0  # fills both connection pools
@@ -72,23 +80,35 @@ def measure(settings: Settings) -> list[Figure]:
     folder = settings.sub("requests")
     with ExitStack() as stack:
         upstream = stack.enter_context(static_upstream(folder, settings.load_core))
-        proxy = stack.enter_context(nginx_proxy(upstream.port, folder, settings.server_core))
+        plain = stack.enter_context(plain_nginx_proxy(upstream.port, folder, settings.server_core))
+        kept = stack.enter_context(nginx_proxy(upstream.port, folder, settings.server_core))
         ours = stack.enter_context(gateway(upstream.port, folder, settings.server_core))
-        for server in (proxy, ours.server):
+        servers = (plain, kept, ours.server)
+        for server in servers:
             load(server, ours.key, WARM_UP_S, settings)
         rounds = [
-            (
-                load(proxy, ours.key, settings.seconds, settings),
-                load(ours.server, ours.key, settings.seconds, settings),
-            )
+            [load(server, ours.key, settings.seconds, settings) for server in servers]
             for _ in range(settings.rounds)
         ]
-    ratios = [own.requests_per_s / proxied.requests_per_s for proxied, own in rounds]
+    by_plain, by_kept, own = zip(*rounds, strict=True)
     return [
-        median_of("nginx proxy_pass", [proxied.requests_per_s for proxied, _ in rounds], "requests/s"),
-        median_of("Modelway", [own.requests_per_s for _, own in rounds], "requests/s"),
-        median_of("Modelway ÷ nginx", ratios, "", at_least(0.20)),
-        median_of("Modelway, p50 at 64 connections", [own.p50_ms for _, own in rounds], "ms"),
-        median_of("nginx, CPU per call", [proxied.cpu_us for proxied, _ in rounds], "µs"),
-        median_of("Modelway, CPU per call", [own.cpu_us for _, own in rounds], "µs"),
+        _rate("nginx proxy_pass", by_plain),
+        _rate("nginx proxy_pass, connections kept", by_kept),
+        _rate("Modelway", own),
+        median_of("Modelway ÷ nginx proxy_pass", _ratios(own, by_plain), "", at_least(0.20)),
+        median_of("Modelway ÷ nginx proxy_pass, connections kept", _ratios(own, by_kept), ""),
+        median_of("Modelway, p50 at 64 connections", [each.p50_ms for each in own], "ms"),
+        median_of("nginx proxy_pass, CPU per call", [each.cpu_us for each in by_plain], "µs"),
+        median_of(
+            "nginx proxy_pass, connections kept, CPU per call", [each.cpu_us for each in by_kept], "µs"
+        ),
+        median_of("Modelway, CPU per call", [each.cpu_us for each in own], "µs"),
     ]
+
+
+def _rate(name: str, loads: Sequence[Load]) -> Figure:
+    return median_of(name, [each.requests_per_s for each in loads], "requests/s")
+
+
+def _ratios(own: Sequence[Load], other: Sequence[Load]) -> list[float]:
+    return [ours.requests_per_s / theirs.requests_per_s for ours, theirs in zip(own, other, strict=True)]

@@ -61,6 +61,12 @@ STATIC = """
     location / {{ return 200 '{answer}'; }}
   }}
 """
+PLAIN_PROXY = """
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://127.0.0.1:{upstream_port}; }}
+  }}
+"""
 PROXY = """
   upstream up {{ server 127.0.0.1:{upstream_port}; keepalive 256; keepalive_requests 10000000; }}
   server {{
@@ -105,11 +111,20 @@ def static_upstream(folder: Path, core: int) -> Iterator[Server]:
 def nginx_proxy(
     upstream_port: int, folder: Path, core: int, *, is_streaming: bool = False
 ) -> Iterator[Server]:
-    """nginx `proxy_pass` before the upstream: what a proxy costs that does nothing else."""
+    """nginx `proxy_pass` that keeps its connections: what a proxy costs that does nothing else."""
     port = free_port()
     buffering = "off" if is_streaming else "on"
     inside = PROXY.format(port=port, upstream_port=upstream_port, buffering=buffering)
     with nginx("proxy", inside, port, folder, core) as server:
+        yield server
+
+
+@contextmanager
+def plain_nginx_proxy(upstream_port: int, folder: Path, core: int) -> Iterator[Server]:
+    """nginx with `proxy_pass` and no more: HTTP/1.0 and a new connection to the upstream for every call."""
+    port = free_port()
+    inside = PLAIN_PROXY.format(port=port, upstream_port=upstream_port)
+    with nginx("plain-proxy", inside, port, folder, core) as server:
         yield server
 
 
