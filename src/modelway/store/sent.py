@@ -8,6 +8,7 @@ before the request leaves, lets the next start open the hold that a killed proce
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from modelway.store.schema import entries, holds
 
 FILE_BYTES_MAX = 1024 * 1024  # about four thousand calls; then the other of the two files is written
 FILES = 2
+ROOM_BYTES = 64 * 1024  # beyond it, at a time; a line has a few hundred bytes
 RESTORED_MAX = 500  # holds looked up in one statement
 SUFFIX = ".sent"
 _encode = msgspec.json.Encoder().encode
@@ -36,58 +38,77 @@ class SentLog:
 
     def __init__(self, folder: Path, worker_id: str) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._paths = [folder / f"{worker_id}.{number}{SUFFIX}" for number in range(FILES)]
-        self._descriptors = [_create(path) for path in self._paths]
-        self._now = 0
-        self._bytes = 0
-        self._full: int | None = None  # the other file, while it waits for `_last`
-        self._last: Opening | None = None
+        self._now, self._other = (_Notes(folder / f"{worker_id}.{number}{SUFFIX}") for number in range(FILES))
+        self._last: Opening | None = None  # for which the other file waits
 
     def note(self, hold: Hold, written: Opening) -> None:
         """Note a call that is about to be sent; `written` is known when its hold is in the database.
 
         Raises OSError when the disk does not take it: then it must not be sent.
         """
-        line = _encode(hold) + b"\n"
-        if os.write(self._descriptors[self._now], line) < len(line):
-            raise OSError(f"{self._paths[self._now]} took half a line: the disk is full")
-        self._bytes += len(line)
-        if self._full is not None:
-            self._empty(self._full, written)
-        elif self._bytes >= FILE_BYTES_MAX:
-            self._full, self._last = self._descriptors[self._now], written
-            self._now, self._bytes = 1 - self._now, 0
+        self._now.add(_encode(hold))
+        if self._last is not None:
+            self._empty(self._last, written)
+        elif self._now.bytes >= FILE_BYTES_MAX:
+            self._now, self._other, self._last = self._other, self._now, written
 
-    def _empty(self, full: int, written: Opening) -> None:
+    def _empty(self, last: Opening, written: Opening) -> None:
         """Holds are written in the order in which they came: with the last of a file all of it is there."""
-        assert self._last is not None
-        if not self._last.is_known:
+        if not last.is_known:
             return
-        if self._last.error is not None:
+        if last.error is not None:
             self._last = written  # the database is away; what waits for it is written before this one
             return
-        os.ftruncate(full, 0)
-        self._full = None
+        self._other.empty()
+        self._last = None
 
     def close(self) -> None:
         """Everything noted is in the database."""
-        for path in self._paths:
-            path.unlink(missing_ok=True)
+        for notes in (self._now, self._other):
+            notes.path.unlink(missing_ok=True)
         self.abandon()
 
     def abandon(self) -> None:
         """Leave the files to the next start."""
-        for descriptor in self._descriptors:
-            os.close(descriptor)
+        self._now.close()
+        self._other.close()
 
 
-def _create(path: Path) -> int:
-    """Under another name until it is locked, so that nobody takes it for a dead worker's."""
-    made = path.with_suffix(".new")
-    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    made.rename(path)
-    return descriptor
+class _Notes:
+    """A file written through memory: a line costs a copy. A system call would also hand the interpreter to
+    another thread, which costs ten times as much; what was copied outlives the process as well.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bytes = 0
+        # Under another name until it is locked, so that nobody takes it for a dead worker's.
+        made = path.with_suffix(".new")
+        self._descriptor = os.open(made, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        self._size = FILE_BYTES_MAX + ROOM_BYTES
+        os.posix_fallocate(self._descriptor, 0, self._size)  # so that writing cannot meet a full disk
+        self._pages = mmap.mmap(self._descriptor, self._size)
+        made.rename(path)
+
+    def add(self, line: bytes) -> None:
+        end = self.bytes + len(line)
+        while end >= self._size:
+            os.posix_fallocate(self._descriptor, self._size, ROOM_BYTES)
+            self._size += ROOM_BYTES
+            self._pages.resize(self._size)
+        self._pages[self.bytes : end] = line
+        self._pages[end : end + 1] = b"\n"  # last of all: a line that has it is whole
+        self.bytes = end + 1
+
+    def empty(self) -> None:
+        os.ftruncate(self._descriptor, 0)  # all of it at one moment, unlike writing over it
+        os.posix_fallocate(self._descriptor, 0, self._size)
+        self.bytes = 0
+
+    def close(self) -> None:
+        self._pages.close()
+        os.close(self._descriptor)
 
 
 def left_behind(folder: Path) -> list[Path]:
@@ -103,7 +124,7 @@ def taken(path: Path) -> Iterator[list[Hold]]:
         yield []
         return
     try:
-        lines = path.read_bytes().splitlines(keepends=True)
+        lines = path.read_bytes().rstrip(b"\0").splitlines(keepends=True)
         yield [_decode(line) for line in lines if line.endswith(b"\n")]  # it may have died in a line
         path.unlink(missing_ok=True)
     finally:
