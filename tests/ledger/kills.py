@@ -69,7 +69,7 @@ class Kills:
 
     calls: int = 0
     lines: Counter[str] = field(default_factory=Counter)
-    freed_s: list[float] = field(default_factory=list)  # from a restart until nothing was held
+    freed_s: list[float] = field(default_factory=list)  # from when it served again until nothing was held
     unbooked: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
     invented: list[str] = field(default_factory=list)
@@ -91,14 +91,12 @@ def kill_again_and_again(
     for number in range(kills):
         gateway.configure(filled(kill_config(number), upstream))
         is_tenth = number % TENTH == TENTH - 1
-        began_s = time.monotonic()
         gateway.start()
         if is_tenth:  # the others are killed before a lease of the one before could run out
-            freed_s.append(_until_nothing_is_held(url, began_s))
+            freed_s.append(_until_nothing_is_held(url))
         _stream_until_killed(gateway, keys, number, moments.uniform(*(LONG_LIFE_S if is_tenth else LIFE_S)))
-    began_s = time.monotonic()
     gateway.start()
-    freed_s.append(_until_nothing_is_held(url, began_s))
+    freed_s.append(_until_nothing_is_held(url))
     assert gateway.stop() == 0
     return _compared(upstream, ask(url, _lines), freed_s)
 
@@ -131,9 +129,10 @@ def _held(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(holds)).scalar_one()
 
 
-def _until_nothing_is_held(url: str, since_s: float) -> float:
+def _until_nothing_is_held(url: str) -> float:
+    began_s = time.monotonic()
     until(lambda: ask(url, _held) == 0, "a ledger without holds")
-    return time.monotonic() - since_s
+    return time.monotonic() - began_s
 
 
 def _lines(connection: Connection) -> list[tuple[str, str, int]]:

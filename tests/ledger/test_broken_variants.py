@@ -20,6 +20,8 @@ from modelway.store.entries import Hold, Taken
 from modelway.store.ledger import Ledger
 from modelway.store.posting import Granted
 from modelway.store.schema import accounts, holds
+from modelway.store.urls import parse_url
+from tests.fix_databases import PostgresqlServer
 from tests.ledger.books import NOW_MS, has, hold, new_hold, prepaid, settled
 
 pytestmark = pytest.mark.anyio
@@ -107,6 +109,19 @@ async def test_a_database_that_does_not_wait_for_the_disk_is_seen(
     found = await database.write(lambda c: c.exec_driver_sql("PRAGMA synchronous").scalar_one())
 
     assert found == synchronous
+    await database.close()
+
+
+async def test_a_server_that_would_not_wait_for_its_disk_is_made_to(
+    postgresql_server: PostgresqlServer, postgresql_url: str
+) -> None:
+    name = parse_url(postgresql_url)[1].database
+    postgresql_server.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    database = await Database.open(postgresql_url)
+
+    found = await database.write(lambda c: c.exec_driver_sql("SHOW synchronous_commit").scalar_one())
+
+    assert found == "on"
     await database.close()
 
 
