@@ -8,6 +8,7 @@ from modelway.limits.memory import MemoryCounter
 from modelway.limits.rules import Costs, Refusal, Rule, Ticket, counting_rules, rules_of
 from modelway.limits.shared import SharedCounter
 
+COUNT_COSTS: Costs = (1, 0, 0, 0)
 KEYS_MAX = 10_000  # whose rules are remembered; beyond it all are made anew
 
 
@@ -48,5 +49,8 @@ class Limiter:
         (self.shared or self._alone).settle(ticket, used)
 
     async def count(self, rules: tuple[Rule, ...], member: str) -> Ticket | Refusal:
-        """`admit` for a call that only counts tokens: nothing of it has to be given back."""
-        return await self.admit(counting_rules(rules), (1, 0, 0, 0), member)
+        """`admit` for a call that only counts tokens: it is over as far as limits go, nothing is given back."""
+        outcome = await self.admit(counting_rules(rules), COUNT_COSTS, member)
+        if isinstance(outcome, Ticket) and not outcome.is_shared:
+            self.settle(outcome, COUNT_COSTS)
+        return outcome
