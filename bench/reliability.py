@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,16 +22,20 @@ from modelway.store.schema import HEAD
 from tests.fix_databases import PostgresqlServer
 from tests.fix_gateway import Gateway, filled
 from tests.fix_upstream import ScriptedUpstream
+from tests.fix_valkey import ValkeyServer
 from tests.ledger.kills import FREED_WITHIN_S, kill_again_and_again, kill_config
 from tests.ledger.power import NoDisk, cut_again_and_again, disk
 from tests.ledger.rigs import AFFORDABLE, crowd, hang_up
 from tests.ledger.through_gateway import CONFIG, broken_books, open_account
+from tests.limits.crowd import LIMIT
+from tests.limits.crowd import crowd as limit_crowd
 from tests.store.killed_migration import kill_until_migrated, make_tables_of_the_first_version
 
 RESULTS = Path(__file__).with_name("RELIABILITY.md")
 SCRATCH = ROOT / "build" / "reliability"  # beside the checkout, so on a real disk
 FIRST_VERSION = "0001"
 CLOSED_WITHIN_S = 0.25
+LIMIT_PROCESSES, LIMIT_SECONDS = 4, 10.0
 SEED = 2026
 VERDICTS = {True: "holds", False: "**broken**", None: "not tried"}
 
@@ -166,12 +171,46 @@ def migrations(place: Place, _: Sizes) -> list[Figure]:
     return [figure, place.books()]
 
 
+def limits(place: Place, sizes: Sizes) -> list[Figure]:
+    """Four processes that want more than one Valkey lets through; no database, so once is enough."""
+    if place.dialect != "SQLite":
+        return []
+    place.folder.mkdir(parents=True)
+    figures = []
+    for name, jumps, stops in (
+        ("clocks jump by 2 h, ten times a second", True, False),
+        ("Valkey stops for a second", False, True),
+    ):
+        valkey = ValkeyServer(place.folder).start()
+
+        def stop_for_a_second(valkey: ValkeyServer = valkey) -> None:
+            time.sleep(LIMIT_SECONDS / 3)
+            valkey.pause()
+            time.sleep(1)
+            valkey.resume()
+
+        found = limit_crowd(
+            valkey.url,
+            LIMIT_PROCESSES,
+            LIMIT_SECONDS,
+            jumps=jumps,
+            meanwhile=stop_for_a_second if stops else lambda: None,
+        )
+        valkey.kill()
+        holds = found.let_in <= found.most and (stops or found.let_in >= found.least)
+        seen = f"{found.let_in} of at most {found.most}"
+        tried = f"{LIMIT_PROCESSES} processes, {LIMIT_SECONDS:g} s"
+        figures.append(Figure(f"calls let in by a limit of {LIMIT} a minute; {name}", tried, seen, holds))
+    return figures
+
+
 RIGS: dict[str, Callable[[Place, Sizes], list[Figure]]] = {
     "crowds": crowds,
     "kills": kills,
     "power": power_cuts,
     "hang-ups": hang_ups,
     "migrations": migrations,
+    "limits": limits,
 }
 
 
@@ -197,9 +236,10 @@ Written by `make reliability`, seed {SEED}; `ARGS="--only kills"` writes one sec
 upstream's own log is compared with the ledger, call by call. Counts do not depend on the machine, times do.
 What each rig does is said in tests/ledger: crowds and hang-ups in rigs.py, kills in kills.py (half of the
 calls are of an account without a limit, whose holds are written while the provider is asked), power cuts in
-power.py; migrations in tests/store/killed_migration.py. An SQLite file is served by one process, by design,
-so a crowd meets one there and four on PostgreSQL. Deliberately broken variants, each with the test that sees
-it: tests/ledger/test_broken_variants.py, test_machine_sees.py. Three hundred kills on each: `make soak`.
+power.py, migrations in tests/store/killed_migration.py, limits in tests/limits/crowd.py. An SQLite file is
+served by one process, by design, so a crowd meets one there and four on PostgreSQL. Deliberately broken
+variants, each with the test that sees it: tests/ledger/test_broken_variants.py, test_machine_sees.py. Three
+hundred kills on each: `make soak`.
 """
 
 

@@ -49,7 +49,7 @@ class Limiter:
         (self.shared or self._alone).settle(ticket, used)
 
     async def count(self, rules: tuple[Rule, ...], member: str) -> Ticket | Refusal:
-        """`admit` for a call that only counts tokens: it is over as far as limits go, nothing is given back."""
+        """`admit` for a call that only counts tokens: as limits go it is over at once."""
         outcome = await self.admit(counting_rules(rules), COUNT_COSTS, member)
         if isinstance(outcome, Ticket) and not outcome.is_shared:
             self.settle(outcome, COUNT_COSTS)
