@@ -156,7 +156,7 @@ def openai_calls(books: Books, upstream: ScriptedUpstream, client: openai.OpenAI
     upstream.answers(CHAT, whole(b'{"error": {"message": "down"}}', status=500))
     with pytest.raises(openai.APIStatusError) as failed:
         client.chat.completions.create(**ask_for)
-    books.told(failed.value.response.headers, "app", status=502, outcome="upstream", cost_nano_usd=UNPRICED)
+    books.told(failed.value.response.headers, "app", status=502, outcome="upstream")
 
 
 def anthropic_calls(books: Books, upstream: ScriptedUpstream, client: anthropic.Anthropic) -> None:

@@ -126,18 +126,23 @@ async def read_usage(asked: Asked) -> Page:
     query: UsageQuery = asked.query
     by = manage.groups_of(parts_of(query.group_by, "group_by"))
     period = query.when(asked.now_ms)
-    found = await manage.report(asked.services.database, await _calls(asked, query), period, by)
-    rows = [_sums_object(found, group, sums) for group, sums in found.groups.items()]
-    columns = (*_heads(by), *_FIGURES)
-    zone = period.zone
+    calls = await _calls(asked, query)
+    return report_page(await manage.report(asked.services.database, calls, period, by))
+
+
+def report_page(report: Report) -> Page:
+    """A report as it is shown."""
+    rows = [_sums_object(report, group, sums) for group, sums in report.groups.items()]
+    columns = (*_heads(report.by), *_FIGURES)
+    period, zone = report.period, report.period.zone
     whole = {
         "object": "usage",
         "start": moment_text(period.start_ms, zone),
         "end": moment_text(period.end_ms, zone),
         "timezone": str(zone),
-        "group_by": by,
+        "group_by": report.by,
         "data": rows,
-        "totals": _figures(found.total),
+        "totals": _figures(report.total),
     }
     return Page(rows, columns, whole=whole)
 

@@ -289,7 +289,7 @@ def _record(meter: Meter, usage: Usage | None, outcome: str, ended_s: float) -> 
         output_tokens=used.output_tokens,
         reasoning_tokens=used.reasoning_tokens,
         estimated=used.estimated,
-        cost_nano_usd=meter.cost(usage),
+        cost_nano_usd=meter.cost(used),  # nothing used is nothing paid, where a price is known
         first_token_ms=None
         if meter.first_byte_s is None
         else round((meter.first_byte_s - call.began_s) * 1000),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typer
 
 from modelway.catalog.cards import CardError
-from modelway.cli import accounts, budgets, keys, models, people, serving, vouchers
+from modelway.cli import accounts, budgets, keys, models, people, serving, usage, vouchers
 from modelway.cli.base import fail
 from modelway.config import ConfigError
 from modelway.conversation.errors import CallError
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="One API key and one base URL for every model.",
 )
-for command in (serving.serve, serving.check, serving.migrate, serving.version):
+for command in (serving.serve, serving.check, serving.migrate, serving.version, usage.usage):
     app.command()(command)
 for name, commands in (
     ("keys", keys.app),
