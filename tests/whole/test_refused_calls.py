@@ -6,7 +6,15 @@ import sqlite3
 from contextlib import closing
 
 from tests.fix_gateway import Gateway, until
-from tests.fix_upstream import CHAT, COUNT_TOKENS, EMBEDDINGS, MESSAGES
+from tests.fix_upstream import (
+    CHAT,
+    COUNT_TOKENS,
+    EMBEDDINGS,
+    MESSAGES,
+    ScriptedUpstream,
+    recording,
+    whole,
+)
 from tests.whole.wire import Answer, call
 
 HELLO = [{"role": "user", "content": "Hello."}]
@@ -47,6 +55,23 @@ def test_an_idempotency_key_hides_nothing_of_a_refusal(gateway: Gateway) -> None
     row = row_of(gateway, call(gateway, CHAT, {"model": "nobody", "messages": HELLO}, headers=headers))
 
     assert (row["status"], row["model_asked"]) == (404, "nobody")
+
+
+def test_a_repeated_call_is_no_failure_unless_it_is_another_call(
+    gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.answers(CHAT, whole(recording("whole/chat_text.json")))
+    headers, body = {"idempotency-key": "repeated-1"}, {"model": "chat-model", "messages": HELLO}
+    first = call(gateway, CHAT, body, headers=headers)
+    row_of(gateway, first)
+
+    again = row_of(gateway, call(gateway, CHAT, body, headers=headers))
+    other = row_of(gateway, call(gateway, CHAT, {**body, "max_tokens": 5}, headers=headers))
+
+    assert first.status == 200
+    assert (again["status"], again["outcome"], again["cost_nano_usd"]) == (200, "replayed", 0)
+    assert (other["status"], other["outcome"]) == (422, "idempotency_mismatch")
+    assert len(upstream.calls) == 1
 
 
 def test_strangers_and_counts_have_none_and_a_loop_has_only_so_many(gateway: Gateway) -> None:

@@ -42,7 +42,7 @@ USAGE_OBJECTS: dict[str, dict[str, tuple[str, str]]] = {
         "upstream_protocol": ("?string", "What the provider speaks."),
         "stream": ("boolean", "Whether the answer was streamed."),
         "status": ("integer", "The HTTP status; 499: the client left before there was one."),
-        "outcome": ("string", "ok, client_gone or an error's kind."),
+        "outcome": ("string", "ok, client_gone, replayed (of an Idempotency-Key) or an error's kind."),
         "error_code": ("?string", "The error's code."),
         "input_tokens": ("integer", "Read, and neither from nor into a cache."),
         "cache_read_tokens": ("?integer", "Read from a cache; null: the provider did not say."),

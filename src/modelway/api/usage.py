@@ -111,7 +111,7 @@ class LogsQuery(CallsQuery, frozen=True):
     outcome: Annotated[
         tuple[str, ...],
         Meta(
-            description="Only calls that ended so: ok, client_gone, failed (any other), or an error's kind."
+            description="Only calls that ended so: ok, client_gone, replayed, failed (else), an error's kind."
         ),
     ] = ()
     stream: Annotated[bool | None, Meta(description="Only streamed calls, or only those that are not.")] = (

@@ -14,6 +14,7 @@ import msgspec
 
 from modelway.calls.admit import InUse, authenticate
 from modelway.calls.call import Call, Client, Services
+from modelway.calls.refusals import row_without_meter
 from modelway.conversation.errors import CallError
 from modelway.store import claims
 from modelway.store.claims import Claim, Kept
@@ -26,6 +27,7 @@ KEY_CHARACTERS_MAX = 255  # as other vendors have it
 BODY_BYTES_MAX = 1024 * 1024  # kept; a longer answer is executed once and cannot be had again
 # Nothing was executed, or trying again is the point: the key stays free.
 NOT_KEPT = frozenset({400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 503, 529})
+REPLAYED = "replayed"  # the outcome of a call that was told what an earlier one was
 _KEY = re.compile(rf"[\x21-\x7e][\x20-\x7e]{{0,{KEY_CHARACTERS_MAX - 1}}}")
 
 _encode = msgspec.json.Encoder().encode
@@ -80,7 +82,9 @@ async def _serve_once(serve: Serve, key: str, call: Call, services: Services, cl
         call.read_body = read_again
         await serve(call, services, recorder)
     except InUse as taken:
-        await _replay(taken.kept, wanted, client)
+        status = await _replay(taken.kept, wanted, client)
+        row = row_without_meter(call, caller, status, REPLAYED, None, services.clock())
+        services.usage_log.append(row)
     except CallError as error:
         await _keep_error(error, call, services, begun=recorder.status is not None)
         raise
@@ -131,7 +135,8 @@ class Recorder:
             self._pieces.clear()
 
 
-async def _replay(kept: Kept, wanted: Claim, client: Client) -> None:
+async def _replay(kept: Kept, wanted: Claim, client: Client) -> int:
+    """Say again what the first call was told; its status."""
     if kept.fingerprint != wanted.fingerprint:
         raise CallError(
             "idempotency_mismatch",
@@ -162,6 +167,7 @@ async def _replay(kept: Kept, wanted: Claim, client: Client) -> None:
     headers.append((b"idempotent-replayed", b"true"))
     await client.begin(kept.status, headers)
     await client.end(kept.body)
+    return kept.status
 
 
 async def _keep(recorder: Recorder, call: Call, services: Services) -> None:

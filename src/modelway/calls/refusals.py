@@ -1,4 +1,5 @@
-"""Calls of a known key that were refused before they were admitted: they have a row like every other call.
+"""Calls of a known key that were never metered: refused before they were admitted, or answered with what an
+earlier one was told. They have a row like every other call.
 
 What has no known key has no account to show it to. A client that is refused and asks again without pause
 would fill the disk, so of one key's refusals only so many a second are kept.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from modelway.accounts.keys import Key
 from modelway.calls.call import Call, Services
 from modelway.calls.settle import MODEL_CHARACTERS_MAX
 from modelway.conversation.errors import CallError
@@ -36,25 +38,29 @@ class Refusals:
             self._kept.clear()
         self._kept[call.key.id] += 1
         if self._kept[call.key.id] <= KEPT_PER_SECOND_MAX:
-            self._services.usage_log.append(_row(call, error, self._services.clock()))
+            status, ended_s = error.status_on(call.protocol.name), self._services.clock()
+            row = row_without_meter(call, call.key, status, error.kind.name, error.code, ended_s)
+            self._services.usage_log.append(row)
 
 
-def _row(call: Call, error: CallError, ended_s: float) -> UsageRow:
-    assert call.key is not None
+def row_without_meter(
+    call: Call, key: Key, status: int, outcome: str, error_code: str | None, ended_s: float
+) -> UsageRow:
+    """The row of a call that no provider was asked for."""
     asked = call.asked
     return UsageRow(
         request_id=call.id,
-        account_id=call.key.account_id,
-        key_id=call.key.id,
+        account_id=key.account_id,
+        key_id=key.id,
         started_at_ms=round(call.began_at_s * 1000),
         protocol=call.protocol.name,
         model_asked=asked.model[:MODEL_CHARACTERS_MAX] if asked is not None else "",
         model_answered=None,
         provider=None,
         upstream_protocol=None,
-        status=error.status_on(call.protocol.name),
-        outcome=error.kind.name,
-        error_code=error.code,
+        status=status,
+        outcome=outcome,
+        error_code=error_code,
         stream=asked is not None and asked.stream,
         input_tokens=0,
         cache_read_tokens=None,
@@ -66,5 +72,5 @@ def _row(call: Call, error: CallError, ended_s: float) -> UsageRow:
         cost_nano_usd=0,
         first_token_ms=None,
         duration_ms=round((ended_s - call.began_s) * 1000),
-        member_id=call.key.member_id,
+        member_id=key.member_id,
     )

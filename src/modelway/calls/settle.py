@@ -9,6 +9,7 @@ from modelway.accounts.keys import Key
 from modelway.accounts.money import Price, cost_of, version_of
 from modelway.calls.call import Call, Client, Services
 from modelway.calls.limited import give_back
+from modelway.calls.reservation import InUse
 from modelway.conversation.errors import CallError
 from modelway.conversation.reply import Usage
 from modelway.limits.rules import Ticket
@@ -199,10 +200,12 @@ def settle(meter: Meter) -> None:
     services, call, usage = meter.services, meter.call, meter.spent()
     ended = services.clock()
     outcome = _outcome(meter)
-    if meter.error is not None:
-        meter.error.recorded = True
     if meter.ticket is not None:
         give_back(meter.ticket, usage, services)
+    if isinstance(meter.error, InUse):
+        return  # not the end of it: `once` has an answer for it, or an error, and writes the row
+    if meter.error is not None:
+        meter.error.recorded = True
     record = _record(meter, usage, outcome, ended)
     _book(meter, record)
     _count(meter, record)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     case,
     false,
     func,
+    literal_column,
     not_,
     or_,
     select,
@@ -36,10 +37,11 @@ READ_S = 8.0
 SUMS_MAX = 10_000  # rows of one report: what a spreadsheet shows and 5 MB of JSON carry
 DAYS_PER_PIECE = 7  # where days are not told apart: few enough for one statement, few statements
 FAILED = "failed"  # the outcomes that are neither of these
-NOT_FAILED = ("ok", "client_gone")
+NOT_FAILED = ("ok", "client_gone", "replayed")
 
-# Null of a call that was refused before it was known which model it is for.
-_MODEL = func.coalesce(usage.c.model, func.nullif(usage.c.model_asked, ""))
+# Null of a call that was refused before it was known which model it is for. Spelled out: PostgreSQL takes
+# two parameters of one value for two, and what is grouped by for something else than what is selected.
+_MODEL = func.coalesce(usage.c.model, func.nullif(usage.c.model_asked, literal_column("''")))
 # What sums can be told apart by, besides the day.
 GROUPS: dict[str, ColumnElement[str | None]] = {
     "model": _MODEL,

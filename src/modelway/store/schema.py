@@ -115,7 +115,7 @@ usage = Table(
     Column("provider", Text),
     Column("upstream_protocol", Text),
     Column("status", Integer, nullable=False),  # the HTTP status the client was sent
-    Column("outcome", Text, nullable=False),  # ok | client_gone | a kind of conversation.errors
+    Column("outcome", Text, nullable=False),  # ok | client_gone | replayed | a kind of conversation.errors
     Column("error_code", Text),
     Column("stream", Boolean, nullable=False),
     # Disjoint, except that reasoning is part of output. Null: the upstream did not say.
