@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 from modelway.manage.keys import KeyWishes
 from modelway.store.schema import entries, holds, usage
 from tests.fix_gateway import Gateway, until
-from tests.fix_upstream import CHAT, MESSAGES, ScriptedUpstream, whole
+from tests.fix_upstream import CHAT, MESSAGES, Cut, Scripted, ScriptedUpstream, Send, whole
 from tests.ledger.rigs import AFFORDABLE, crowd
 from tests.ledger.through_gateway import (
     ANSWER,
@@ -98,6 +98,29 @@ def test_a_refusal_says_which_limit_and_that_trying_again_is_no_use(paid: Gatewa
         }
         assert error["details"]["resets_at"].endswith("T00:00:00Z")
         assert "the limit of key sk-mw-" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "given_up",
+    [
+        pytest.param(whole(ANSWER.replace(b'"Hi."', b'""')), id="empty"),
+        pytest.param(Scripted((Send(ANSWER[:-20]), Cut()), length=len(ANSWER)), id="cut short"),
+    ],
+)
+def test_an_answer_that_was_given_up_is_the_operators_loss(
+    paid: Gateway, upstream: ScriptedUpstream, database_url: str, given_up: Scripted
+) -> None:
+    upstream.answers(CHAT, given_up)
+    upstream.answers(f"/second{CHAT}", whole(ANSWER))
+    paid.api_key = open_account(paid, "us", usd=100)
+    paid.start()
+
+    assert call(paid, CHAT, {**QUESTION, "model": "twice"}).status == 200
+
+    until(lambda: ask(database_url, lined).get("charge"), "the charge")
+    lost = ask(database_url, lambda c: c.execute(select(entries).where(entries.c.kind == "overrun")).one())
+    assert (lost.debit, lost.note, lost.attempt_id[-2:]) == ("overrun", "scripted-chat/far-chat", ".1")
+    assert lost.amount_nano_usd > 0
 
 
 def test_money_put_in_beside_the_running_gateway_is_there_at_once(

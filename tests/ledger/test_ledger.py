@@ -12,7 +12,7 @@ from modelway.conversation.errors import CallError
 from modelway.manage import money
 from modelway.manage.people import create_account
 from modelway.store.database import Database
-from modelway.store.entries import Cap
+from modelway.store.entries import Cap, Entry, Tried
 from modelway.store.ledger import Ledger
 from modelway.store.posting import Granted, Refused
 from tests.ledger.books import (
@@ -163,20 +163,26 @@ async def test_a_line_of_the_ledger_cannot_be_changed(database: Database, ledger
     assert [line.amount_nano_usd for line in await lines(database, "us")] == [1_000]
 
 
+def _by_attempt(line: Entry) -> tuple[str, str]:
+    return line.attempt_id or "", line.kind
+
+
 async def test_every_attempt_has_its_line(database: Database, ledger: Ledger) -> None:
     account = await prepaid(database, 1_000)
     opened, _ = await hold(ledger, account, 100)
     row, settlement = settled(opened, 40)
 
-    ledger.append(row, settlement._replace(tried=("lab/small", "other/small")))
+    ledger.append(row, settlement._replace(tried=(Tried("lab/small"), Tried("other/small", 25))))
     await ledger.flush()
 
-    attempts = {line.attempt_id: line for line in await lines(database, account) if line.attempt_id}
-    assert [(line.kind, line.note) for _, line in sorted(attempts.items())] == [
-        ("charge", None),
-        ("void", "lab/small"),
-        ("void", "other/small"),
+    found = [line for line in await lines(database, account) if line.attempt_id]
+    assert [(line.kind, line.amount_nano_usd, line.note) for line in sorted(found, key=_by_attempt)] == [
+        ("charge", 40, None),
+        ("void", 0, "lab/small"),
+        ("overrun", 25, "other/small"),
+        ("void", 0, "other/small"),
     ]
+    assert (await has(database, account)).posted_nano_usd == 40, "its customer pays for the answer alone"
 
 
 async def test_refunds_are_new_lines_and_never_more_than_was_charged(

@@ -31,7 +31,10 @@ CONFIG = f"""\
 engine: {{start: never}}
 providers:
   - {{name: scripted-chat, kind: openai-compatible, base_url: $URL/v1, api_key: $KEY}}
+  - {{name: second, kind: openai-compatible, base_url: $URL/second/v1, api_key: $KEY}}
 models:
+  - {{id: twice, price: {{input: 100, output: {OUTPUT_USD_PER_MILLION}}},
+     targets: [{{provider: scripted-chat, model: far-chat}}], fallback: [{{provider: second, model: near}}]}}
   - {{id: dear, price: {{input: 0, output: {OUTPUT_USD_PER_MILLION}}},
      targets: [{{provider: scripted-chat, model: far-chat}}]}}
   - {{id: unpriced, targets: [{{provider: scripted-chat, model: far-chat}}]}}

@@ -18,8 +18,8 @@ from modelway.calls.call import Call, Services
 from modelway.calls.continuation import Rounds, going_on
 from modelway.calls.settle import Meter
 from modelway.conversation.errors import CallError
-from modelway.conversation.events import Event, Failed, Finished, fold, unfold
-from modelway.conversation.reply import Reply
+from modelway.conversation.events import Event, Failed, Finished, Started, UsageReported, fold, unfold
+from modelway.conversation.reply import Reply, Usage
 from modelway.conversation.request import Conversation
 from modelway.conversation.stops import StopFilter
 from modelway.conversation.translation import Translation
@@ -122,6 +122,7 @@ async def _first_of(targets: list[Target], request: Request, meter: Meter) -> An
             continue
         if answer.empty and target is not targets[-1]:
             answer.upstream.close()
+            meter.wasted = _used(answer, request)
             last = CallError.upstream("The provider's answer is empty", code="empty_completion")
             continue
         return answer
@@ -151,10 +152,34 @@ async def _try(target: Target, request: Request, meter: Meter) -> Answer:
         if not answer.passes:
             answer.reader = speaks.reader(translation)
         await _first_of_stream(answer, services.timeouts.heartbeat_s)
+    except CallError as error:
+        answer.upstream.close()
+        meter.wasted = _used(answer, request, is_cut_short=error.code == "upstream_truncated")
+        raise
     except BaseException:
         answer.upstream.close()
         raise
     return answer
+
+
+def _used(answer: Answer, request: Request, *, is_cut_short: bool = False) -> Usage | None:
+    """What an answer used that nobody will see: its provider asks money for it all the same. One that is cut
+    short has cost its prompt at least.
+    """
+    watch, reported = answer.watch, [answer.watch.usage if answer.watch else None]
+    reported.append(answer.reply.usage if answer.reply else None)
+    reported += [
+        event.usage
+        for event in reversed(answer.events)
+        if isinstance(event, Started | UsageReported | Finished)
+    ]
+    for usage in reported:
+        if usage is not None:
+            return usage
+    said = watch.output_tokens_estimate() if watch is not None and request.stream else 0
+    if not said and not is_cut_short:
+        return None
+    return Usage(input_tokens=request.prompt_tokens_estimate(), output_tokens=said, estimated=True)
 
 
 def _needs_quirk(target: Target, request: Request) -> bool:

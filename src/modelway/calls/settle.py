@@ -15,7 +15,7 @@ from modelway.conversation.reply import Usage
 from modelway.limits.rules import Ticket
 from modelway.protocols.interface import Request, Watch
 from modelway.providers.registry import Model, Target
-from modelway.store.entries import Settlement
+from modelway.store.entries import Settlement, Tried
 from modelway.store.posting import Granted, Opening
 from modelway.store.usage import UsageRow
 
@@ -31,7 +31,7 @@ class Meter:
     that passed are counted, so that a client that hangs up is still accounted for.
 
     `reservation` is known when the hold is on the disk (or refused); `granted_nano_usd` is what it
-    holds, None where nothing limits the call.
+    holds, None where nothing limits the call. `wasted` is what the target used whose answer is given up.
     """
 
     __slots__ = (
@@ -59,6 +59,7 @@ class Meter:
         "ticket",
         "tried",
         "usage",
+        "wasted",
         "watch",
     )
 
@@ -68,7 +69,8 @@ class Meter:
         self.call, self.key, self.request, self.model = call, key, request, model
         self.client, self.services = client, services
         self._target: Target | None = None
-        self.tried: tuple[str, ...] = ()
+        self.tried: tuple[Tried, ...] = ()
+        self.wasted: Usage | None = None
         self.price: Price | None = model.price
         self.reservation: Opening | None = None
         self.granted_nano_usd: int | None = None
@@ -99,7 +101,8 @@ class Meter:
     @target.setter
     def target(self, target: Target) -> None:
         if self._target is not None:
-            self.tried = (*self.tried, f"{self._target.provider.name}/{self._target.model}")
+            name, cost = f"{self._target.provider.name}/{self._target.model}", self.cost(self.wasted) or 0
+            self.tried, self.wasted = (*self.tried, Tried(name, cost)), None
         self._target = target
 
     async def ready(self) -> None:

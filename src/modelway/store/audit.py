@@ -97,7 +97,9 @@ def _calls(connection: Connection) -> list[str]:
     )
     first_said = func.coalesce(entries.c.note, "") != LATE
     lined = select(entries.c.account_id, func.sum(entries.c.amount_nano_usd)).where(
-        entries.c.kind.in_((*TERMINAL, "overrun")), first_said
+        entries.c.kind.in_((*TERMINAL, "overrun")),
+        first_said,
+        entries.c.attempt_id.not_like("%.%"),  # a target that failed before: in no call's row
     )
     for account, amount in _pairs(connection, lined, entries.c.account_id):
         if amount != (cost.get(account) or 0):

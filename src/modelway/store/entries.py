@@ -88,6 +88,15 @@ class Entry(NamedTuple):
     note: str | None = None
 
 
+class Tried(NamedTuple):
+    """A target that failed before another answered: an attempt of its own. The customer pays nothing for it;
+    what its provider will ask is the operator's loss.
+    """
+
+    target: str
+    cost_nano_usd: int = 0
+
+
 class Settlement(NamedTuple):
     """How an attempt ended. `kind` is charge, estimate or void; `entry_id` a new sortable id."""
 
@@ -102,7 +111,7 @@ class Settlement(NamedTuple):
     model: str
     price_version: str | None
     note: str | None = None
-    tried: tuple[str, ...] = ()  # targets that failed before; each is an attempt of its own, and void
+    tried: tuple[Tried, ...] = ()
 
 
 def caps_text(caps: Iterable[Cap]) -> str:
@@ -318,15 +327,20 @@ def _lines(each: Settlement, charge: int) -> list[Entry]:
     lines = [line]
     surplus = each.cost_nano_usd - charge
     if surplus:
-        lines.append(line._replace(id=f"{line.id}o", kind="overrun", debit=OVERRUN, amount_nano_usd=surplus))
-    for number, target in enumerate(each.tried, start=1):
+        lines.append(_overrun(line, surplus))
+    for number, (target, cost) in enumerate(each.tried, start=1):
         attempt = f"{each.attempt_id}.{number}"
-        lines.append(
-            line._replace(
-                id=f"{line.id}.{number}", kind="void", amount_nano_usd=0, attempt_id=attempt, note=target
-            )
+        void = line._replace(
+            id=f"{line.id}.{number}", kind="void", amount_nano_usd=0, attempt_id=attempt, note=target
         )
+        lines.append(void)
+        if cost:
+            lines.append(_overrun(void, cost))
     return lines
+
+
+def _overrun(line: Entry, surplus: int) -> Entry:
+    return line._replace(id=f"{line.id}o", kind="overrun", debit=OVERRUN, amount_nano_usd=surplus)
 
 
 def _without_hold(
