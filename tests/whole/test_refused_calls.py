@@ -84,3 +84,20 @@ def test_strangers_and_counts_have_none_and_a_loop_has_only_so_many(gateway: Gat
     assert {answer.status for answer in asked} == {404}
     row_of(gateway, call(gateway, MESSAGES, {"model": "last", "max_tokens": 1, "messages": HELLO}))
     assert 1 < count_of(gateway) - before < len(asked)
+
+
+def test_a_client_that_ignores_its_rate_limit_does_not_fill_the_disk(
+    gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.answers(CHAT, whole(recording("whole/chat_text.json")))
+    key = gateway.manage("keys", "create", "--name", "slow", "--requests-per-minute", "1").strip()
+    headers, body = {"authorization": f"Bearer {key}"}, {"model": "chat-model", "messages": HELLO}
+    before = count_of(gateway)
+
+    answers = [call(gateway, CHAT, body, headers=headers) for _ in range(300)]
+
+    limited = [answer for answer in answers if answer.status == 429]
+    assert len(limited) >= 290
+    row = row_of(gateway, limited[0])
+    assert (row["outcome"], row["model_asked"], row["cost_nano_usd"]) == ("rate_limited", "chat-model", 0)
+    assert count_of(gateway) - before < len(answers)

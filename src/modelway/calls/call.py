@@ -53,6 +53,7 @@ class Call:
     reply_id: str = ""  # the id a response has been promised under, before it is made
     key: Key | None = None  # once it is known whose call it is
     asked: Request | None = None  # once its body is understood
+    booked: bool = False  # once its record is with the ledger
 
     @property
     def strict(self) -> bool:

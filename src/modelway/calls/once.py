@@ -83,7 +83,7 @@ async def _serve_once(serve: Serve, key: str, call: Call, services: Services, cl
         await serve(call, services, recorder)
     except InUse as taken:
         status = await _replay(taken.kept, wanted, client)
-        row = row_without_meter(call, caller, status, REPLAYED, None, services.clock())
+        row = row_without_meter(call, caller, status, REPLAYED, None, services)
         services.usage_log.append(row)
     except CallError as error:
         await _keep_error(error, call, services, begun=recorder.status is not None)

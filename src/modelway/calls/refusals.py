@@ -30,7 +30,7 @@ class Refusals:
 
     def note(self, call: Call, error: CallError) -> None:
         """Write the call's row, unless it has one, belongs to nobody known, or its key has had enough."""
-        if error.recorded or call.key is None:
+        if call.booked or call.key is None:
             return
         second = int(self._services.clock())
         if second != self._second:
@@ -38,13 +38,13 @@ class Refusals:
             self._kept.clear()
         self._kept[call.key.id] += 1
         if self._kept[call.key.id] <= KEPT_PER_SECOND_MAX:
-            status, ended_s = error.status_on(call.protocol.name), self._services.clock()
-            row = row_without_meter(call, call.key, status, error.kind.name, error.code, ended_s)
+            status = error.status_on(call.protocol.name)
+            row = row_without_meter(call, call.key, status, error.kind.name, error.code, self._services)
             self._services.usage_log.append(row)
 
 
 def row_without_meter(
-    call: Call, key: Key, status: int, outcome: str, error_code: str | None, ended_s: float
+    call: Call, key: Key, status: int, outcome: str, error_code: str | None, services: Services
 ) -> UsageRow:
     """The row of a call that no provider was asked for."""
     asked = call.asked
@@ -71,6 +71,16 @@ def row_without_meter(
         estimated=False,
         cost_nano_usd=0,
         first_token_ms=None,
-        duration_ms=round((ended_s - call.began_s) * 1000),
+        duration_ms=round((services.clock() - call.began_s) * 1000),
         member_id=key.member_id,
+        model=None if asked is None else _configured(asked.model, services),
     )
+
+
+def _configured(name: str, services: Services) -> str | None:
+    """The id of the model of that name; None if that is its id, or there is none."""
+    try:
+        id = services.registry.find(name).id
+    except CallError:
+        return None
+    return None if id == name else id

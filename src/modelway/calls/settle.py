@@ -231,6 +231,9 @@ def settle(meter: Meter) -> None:
 def _book(meter: Meter, record: UsageRow) -> None:
     """Hand the record to the ledger, once it is known whether there is a hold to resolve."""
     reservation, ledger = meter.reservation, meter.services.usage_log
+    if reservation is None and meter.error is not None and meter.error.kind.name != "internal":
+        return  # refused before anything was set aside: `Refusals` writes as many of these as are worth it
+    meter.call.booked = True
 
     def book() -> None:
         held = reservation is not None and reservation.may_be_held
