@@ -63,6 +63,36 @@ def test_a_key_with_every_restriction(run: Run, read: Read) -> None:
     assert "no limit" in run("keys", "limit", new["id"])
 
 
+def test_keys_and_accounts_have_rate_limits_that_can_be_changed(run: Run, read: Read) -> None:
+    run("accounts", "create", "--name", "us", "--input-tokens-per-minute", "500000")
+    run(
+        "keys",
+        "create",
+        "--name",
+        "ci",
+        "--account",
+        "us",
+        "--requests-per-minute",
+        "60",
+        "--concurrency",
+        "4",
+    )
+    [key] = read("keys", "list")
+    limits = (key["rate_limits"]["requests_per_minute"], key["rate_limits"]["concurrency"])
+    assert limits == (60, 4)
+    assert read("accounts", "show", "--account", "us")["rate_limits"] == {"input_tokens_per_minute": 500_000}
+
+    [changed] = read("keys", "rates", key["id"], "--output-tokens-per-minute", "900")
+    assert changed["rate_limits"]["output_tokens_per_minute"] == 900
+    assert changed["rate_limits"]["requests_per_minute"] is None
+    new = read("keys", "rotate", key["id"])
+    [rotated] = [each for each in read("keys", "list") if each["id"] == new["id"]]
+    assert rotated["rate_limits"] == changed["rate_limits"]
+    assert read("accounts", "rates", "--account", "us")["rate_limits"] is None
+    with pytest.raises(CallError, match="requests_per_minute is -1"):
+        run("keys", "rates", key["id"], "--requests-per-minute", "-1")
+
+
 def test_a_management_key_belongs_to_the_owner(run: Run, read: Read) -> None:
     run("keys", "create", "--name", "admin", "--management")
 

@@ -205,7 +205,8 @@ def print_statement(statement: Statement, as_json: bool) -> None:
         "available_usd": money.available_nano_usd,
     }
     shown = {name: None if nano is None else format_usd(nano) for name, nano in amounts.items()}
-    fields = {"id": account.id, "name": account.name, "billing": account.billing, **shown}
+    fields: dict[str, object] = {"id": account.id, "name": account.name, "billing": account.billing, **shown}
+    fields["rate_limits"] = None if account.rate_limits is None else account.rate_limits.as_dict()
     if as_json:
         print_json(fields)
         return
