@@ -106,7 +106,7 @@ def cut_again_and_again(place: Disk, cuts: int, seed: int, synchronous: str = "F
     moments = random.Random(seed)
     found = Cuts()
     for number in range(cuts):
-        url = f"sqlite:///{place.path}/{number}/modelway.db"
+        url = f"sqlite:///{place.path}/{synchronous}-{number}/modelway.db"
         upgrade(url)
         said = _until_cut(place, url, synchronous, moments.uniform(*LIFE_S))
         place.restored()
