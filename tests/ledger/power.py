@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import signal
 import struct
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from modelway.store.audit import audit
 from modelway.store.migrate import upgrade
 from modelway.store.schema import entries, holds, keys
 from modelway.store.urls import StoreError
+from tests.fix_gateway import until
 from tests.ledger.through_gateway import ask
 
 DISK_BYTES = 64 * 1024 * 1024
@@ -125,12 +127,27 @@ def _until_cut(place: Disk, url: str, synchronous: str, after_s: float) -> list[
         assert program.stdout is not None
         said = [program.stdout.readline()]
         time.sleep(after_s)
+        _stop(program.pid)
         place.cut()
         program.kill()
         said += [line for line in program.stdout if line.endswith("\n")]
     pairs = [line.split() for line in said]
     assert all(len(pair) == 2 for pair in pairs), said[:3]
     return [(kind, name) for kind, name in pairs]
+
+
+def _stop(pid: int) -> None:
+    """Nothing is acknowledged from here on, as on a machine without power. The shutdown alone does not see to
+    that: an `fsync` that it overtakes can return as if all were well. What is in the kernel's hands goes on.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    until(lambda: all(_state(task) in "TD" for task in tasks.iterdir()), "a program that stands still")
+
+
+def _state(task: Path) -> str:
+    """T is stopped; D waits for the disk and will stop before it runs again (proc(5))."""
+    return (task / "stat").read_text().rpartition(") ")[2][0]
 
 
 def _kept(connection: Connection) -> dict[str, set[str]]:
