@@ -83,9 +83,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.total_bytes += len(data)
-        self.tail = (self.tail + data)[-LAST_BYTES:]
-        if self.stamp is None and (found := STAMP.search(self.tail)):
+        heard = self.tail + data  # much may come at once
+        if self.stamp is None and (found := STAMP.search(heard)):
             self.stamp = (time.monotonic_ns(), int(found[1]), int(found[2]))
+        self.tail = heard[-LAST_BYTES:]
         if self.tail.endswith(END) and self.finished is not None and not self.finished.done():
             self.finished.set_result(None)
 

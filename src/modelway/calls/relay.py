@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from msgspec import structs
 
@@ -86,20 +87,22 @@ async def _relay_bytes(answer: Answer, meter: Meter, client: Client) -> None:
     meter.answered(200)
     if not answer.begun:
         await client.begin(200, EVENT_STREAM + _headers(answer))
-    data, tail, read, feed, write = answer.first, b"", upstream.read, watch.feed, client.write
+    tail, feed = b"", watch.feed
     with Pulse(answer, meter, client) as pulse:
+
+        def take(chunk: bytes) -> bool:
+            data = feed(chunk)
+            return (pulse.write(data) if data else False) or watch.ended or watch.error is not None
+
+        if answer.first:
+            pulse.write(answer.first)
         while True:
-            if data:
-                pulse.sent = data
-                await write(data)
-                pulse.last = data
+            await pulse.written()
             if watch.ended:
                 break
-            chunk = await read() if watch.error is None else b""
-            if not chunk:
+            if watch.error is not None or not await upstream.forward(take):
                 tail = watch.end(upstream.failure, meter.call.id)
                 break
-            data = feed(chunk)
     meter.error, meter.usage, meter.complete = watch.error, watch.usage, watch.error is None
     await client.end(tail)
     if meter.complete:
@@ -113,26 +116,34 @@ async def _relay_events(answer: Answer, meter: Meter, client: Client) -> None:
     meter.answered(200)
     if not answer.begun:
         await client.begin(200, EVENT_STREAM + _headers(answer))
-    events = answer.events
+    last = b""
     with Pulse(answer, meter, client) as pulse:
-        while True:
-            events = [_seen(event, answer, meter) for event in events]
-            data = b"".join([writer.write(event) for event in events])
+
+        def say(events: list[Event]) -> bytes:
+            return b"".join([writer.write(_seen(event, answer, meter)) for event in events])
+
+        def take(chunk: bytes) -> bool:
+            nonlocal last
+            data = say(answer.heard(chunk))
             if meter.complete or meter.error is not None:
-                break
-            if data:
-                pulse.sent = data
-                await client.write(data)
-                pulse.last = data
+                last = data
+                return True
+            return (pulse.write(data) if data else False) or (rounds is not None and rounds.paused)
+
+        last = say(answer.events)
+        while not meter.complete and meter.error is None:
+            if last:
+                pulse.write(last)
+            await pulse.written()
+            last = b""
             if rounds is not None and rounds.paused:
-                events = await _resumed(answer, meter)
-                continue
-            chunk = b"" if answer.ended else await answer.upstream.read()
-            answer.ended = not chunk
-            events = answer.heard(chunk)
+                last = say(await _resumed(answer, meter))
+            elif answer.ended or not await answer.upstream.forward(take):
+                answer.ended = True
+                last = say(answer.heard(b""))
     if rounds is not None and meter.complete and vault.serves(answer.translation):
         await vault.remember(rounds.parts, answer.translation, meter)
-    await client.end(data)
+    await client.end(last)
     if meter.complete and not answer.ended:
         await answer.upstream.finish()
 
@@ -166,23 +177,24 @@ class Pulse:
     """Watches a stream's silences: a heartbeat for the client, an end for an upstream that stays silent, and
     for a client that takes nothing.
 
-    One timer per call and nothing per chunk: the relay leaves the bytes it writes in `sent` before and in
-    `last` after, and a tick that finds the same as the tick before knows that nothing moved in between.
+    One timer per call and nothing per chunk: the bytes that are written stand in `_sent` before and in
+    `_last` after, and a tick that finds the same as the tick before knows that nothing moved in between.
     """
 
     def __init__(self, answer: Answer, meter: Meter, client: Client) -> None:
-        self.sent = self.last = b""
+        self._sent = self._last = b""
         self._answer, self._client, self._meter = answer, client, meter
         self._heartbeat = meter.call.protocol.heartbeat
         self._timeouts = meter.services.timeouts
         shortest_s = min(self._timeouts.heartbeat_s, self._timeouts.write_stall_s)
         self._tick_s = shortest_s / TICKS_PER_HEARTBEAT
         self._loop = asyncio.get_running_loop()
-        self._heard = self.last
+        self._heard = self._last
         self._heard_s = self._told_s = self._loop.time()
         self._stuck: object = None
         self._stuck_s = self._heard_s
-        self._write: asyncio.Future[None] | None = None
+        self._writing: Awaitable[None] | None = None  # of an answer's bytes
+        self._beat: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Pulse:
@@ -195,6 +207,23 @@ class Pulse:
         if self._timer is not None:
             self._timer.cancel()
 
+    def write(self, data: bytes) -> bool:
+        """Write to the client; whether it has to be waited for (`written`) before more is written."""
+        self._sent = data
+        writing = self._client.write(data)
+        if isinstance(writing, asyncio.Future) and writing.done():
+            self._last = data
+            return False
+        self._writing = writing
+        return True
+
+    async def written(self) -> None:
+        """The client has taken what was written."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            await writing
+            self._last = self._sent
+
     def _abort(self, failure: CallError) -> None:
         self._answer.upstream.abort(failure)
 
@@ -204,26 +233,26 @@ class Pulse:
             self._meter.abandon()
             return
         # While the client is slow to take what is there, the provider is not asked for more.
-        if self.last is not self._heard or self.sent is not self.last:
-            self._heard, self._heard_s, self._told_s = self.last, now, now
-        limit_s = timeouts.idle_s if self.last else timeouts.first_content_s
+        if self._last is not self._heard or self._sent is not self._last:
+            self._heard, self._heard_s, self._told_s = self._last, now, now
+        limit_s = timeouts.idle_s if self._last else timeouts.first_content_s
         if now - self._heard_s >= limit_s:
             self._abort(CallError("upstream_timeout", f"The provider was silent for {limit_s:g} s"))
             return
         if self._stuck is None and now - self._told_s >= timeouts.heartbeat_s and self._is_between_frames():
             self._told_s = now
-            self._write = asyncio.ensure_future(self._client.write(self._heartbeat))
-            self._write.add_done_callback(asyncio.Future.exception)  # a client that left is seen elsewhere
+            self._beat = asyncio.ensure_future(self._client.write(self._heartbeat))
+            self._beat.add_done_callback(asyncio.Future.exception)  # a client that left is seen elsewhere
         self._timer = self._loop.call_later(self._tick_s, self._tick)
 
     def _is_stalled(self, now: float) -> bool:
         """Whether one write has been under way for so long that nobody can be reading."""
-        writing: object = self.sent if self.sent is not self.last else self._write
-        if writing is self._write and (self._write is None or self._write.done()):
+        writing: object = self._sent if self._sent is not self._last else self._beat
+        if writing is self._beat and (self._beat is None or self._beat.done()):
             writing = None
         if writing is not self._stuck:
             self._stuck, self._stuck_s = writing, now
         return writing is not None and now - self._stuck_s >= self._timeouts.write_stall_s
 
     def _is_between_frames(self) -> bool:
-        return not self.last or self.last.endswith(FRAME_ENDS)
+        return not self._last or self._last.endswith(FRAME_ENDS)

@@ -36,18 +36,16 @@ class Frames:
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that `chunk` completes; raises `CallError` (502) for a frame past the limit."""
+        if self._begun and not self._held and _is_one_line(chunk):
+            return [Frame("", chunk[6:-2])]
         held = self._held + chunk if self._held else chunk
         if not self._begun and len(held) >= 3:
             self._begun = True
             held = held.removeprefix(b"\xef\xbb\xbf")
-        # A trailing CR may be half of a CRLF, so it waits for the next chunk.
-        searchable = len(held) - 1 if held.endswith(b"\r") else len(held)
+        *blocks, self._held = held.split(b"\n\n") if b"\r" not in held else _blocks(held)
         frames: list[Frame] = []
-        begin = 0
-        while found := _END_OF_FRAME.search(held, begin, searchable):
-            _append(frames, held[begin : found.start()])
-            begin = found.end()
-        self._held = held[begin:]
+        for block in blocks:
+            _append(frames, block)
         if len(self._held) > FRAME_BYTES_MAX:
             raise CallError.upstream(f"The provider sent an event of more than {FRAME_BYTES_MAX} bytes")
         return frames
@@ -60,12 +58,31 @@ class Frames:
         return frames
 
 
+def _is_one_line(chunk: bytes) -> bool:
+    """Whether this is one frame of one line of data and nothing else: the usual chunk of Chat."""
+    return (
+        chunk.startswith(b"data: ")
+        and chunk.endswith(b"\n\n")
+        and chunk.count(b"\n") == 2
+        and b"\r" not in chunk
+    )
+
+
+def _blocks(held: bytes) -> list[bytes]:
+    """The frames in `held`, whichever way their lines end; the last is the unfinished one."""
+    # A trailing CR may be half of a CRLF, so it waits for the next chunk.
+    searchable = len(held) - 1 if held.endswith(b"\r") else len(held)
+    blocks, begin = [], 0
+    while found := _END_OF_FRAME.search(held, begin, searchable):
+        blocks.append(held[begin : found.start()])
+        begin = found.end()
+    return [*blocks, held[begin:]]
+
+
 def _append(frames: list[Frame], block: bytes) -> None:
-    if block.startswith(b"data: ") and b"\n" not in block and b"\r" not in block:  # Chat's every frame
-        frames.append(Frame("", block[6:]))
-        return
+    lines = block.split(b"\n") if b"\r" not in block else _LINE.split(block)
     event, data = "", []
-    for line in _LINE.split(block):
+    for line in lines:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":

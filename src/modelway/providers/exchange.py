@@ -71,6 +71,7 @@ class Upstream(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._take: Callable[[bytes], bool] | None = None  # who gets the bytes, while `forward` waits
+        self._fault: Exception | None = None  # what that raised
         connection.upstream = self
         self._transport.set_protocol(self)
         self._transport.write(request)
@@ -95,32 +96,23 @@ class Upstream(asyncio.Protocol):
             await self._change()
         return self._taken()
 
-    async def forward(self, take: Callable[[bytes], bool]) -> None:
-        """Hand what arrives to `take` in that very moment, without a turn of the event loop, until the end
-        (`failure` says if it broke) or until `take` says that it has enough. What it raises is raised here.
+    async def forward(self, take: Callable[[bytes], bool]) -> bool:
+        """Hand what arrives to `take` in that very moment, without a turn of the event loop: until it says
+        that it has enough (True), or to the end (False; `failure` says if it broke). What it raises is
+        raised here.
         """
         if self._pieces and take(self._taken()):
-            return
-        fault: list[Exception] = []
-
-        def is_enough(data: bytes) -> bool:
-            try:
-                enough = take(data)
-            except Exception as error:  # the event loop, whose turn it is, would only log it
-                fault.append(error)
-                enough = True
-            if enough:
-                self._take = None
-            return enough
-
-        if not self._ended:
-            self._take = is_enough
-            try:
-                await self._change()
-            finally:
-                self._take = None
-        if fault:
-            raise fault[0]
+            return True
+        if self._ended:
+            return False
+        self._take = take
+        try:
+            await self._change()
+        finally:
+            has_enough, self._take = self._take is None, None
+        if self._fault is not None:
+            raise self._fault
+        return has_enough
 
     async def read_all(self, limit: int = REPLY_BYTES_MAX) -> bytes:
         """The whole body; raises 502 if it is cut short or larger than `limit` bytes, 504 after a silence."""
@@ -173,13 +165,9 @@ class Upstream(asyncio.Protocol):
             self._bodiless(len(data))
         if self._response.is_complete and not self._ended:
             self._complete()
-        if self._take is not None and not (self._pieces and self._take(self._taken())) and not self._ended:
+        if self._take is not None and not self._is_enough(self._take) and not self._ended:
             return
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        self._wake()
 
     def eof_received(self) -> None:
         if self._response.has_head and self._response.ends_with_connection:
@@ -208,6 +196,18 @@ class Upstream(asyncio.Protocol):
         if self.is_paused:
             self._resume()
         return data
+
+    def _is_enough(self, take: Callable[[bytes], bool]) -> bool:
+        """Whether `take` wants no more. What it raises `forward` raises; the loop would only log it."""
+        if not self._pieces:
+            return False
+        try:
+            if not take(self._taken()):
+                return False
+        except Exception as error:
+            self._fault = error
+        self._take = None
+        return True
 
     def _change(self) -> asyncio.Future[None]:
         """Done when more has arrived or nothing will."""

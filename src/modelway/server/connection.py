@@ -297,5 +297,5 @@ def _too_large(what: str) -> CallError:
 
 def _unknown_method() -> CallError:
     error = CallError("method", "The request's method is none that is known here")
-    error.headers.append(("allow", "GET, HEAD, POST, DELETE"))
+    error.headers.append(("allow", "GET, HEAD, POST, PUT, PATCH, DELETE"))
     return error

@@ -40,6 +40,10 @@ from modelway.protocols.sse import frame, one_line
 Fields = dict[str, Any]
 
 PING = frame("ping", b'{"type":"ping"}')
+_DELTA = frame(
+    "content_block_delta",
+    b'{"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":%b}}',
+)
 
 
 def event_frame(kind: str, fields: Fields) -> bytes:
@@ -99,9 +103,9 @@ class MessagesWriter:
         self._blocks += 1
         return event_frame("content_block_start", {"index": self._blocks - 1, "content_block": block})
 
-    def _delta(self, kind: str, name: str, value: object) -> bytes:
-        delta = {"type": kind, name: value}
-        return event_frame("content_block_delta", {"index": self._blocks - 1, "delta": delta})
+    def _delta(self, kind: bytes, name: bytes, value: object) -> bytes:
+        # Nearly every frame of every answer: only what changes is encoded.
+        return _DELTA % (self._blocks - 1, kind, name, one_line(encode(value)))
 
     def _stop(self) -> bytes:
         return event_frame("content_block_stop", {"index": self._blocks - 1})
@@ -109,7 +113,7 @@ class MessagesWriter:
     def _open_text(self, part: Text) -> bytes:
         self._open = part
         begun = self._begin({"type": "text", "text": ""})
-        return begun + (self._delta("text_delta", "text", part.text) if part.text else b"")
+        return begun + (self._delta(b"text_delta", b"text", part.text) if part.text else b"")
 
     def _open_refusal(self, part: Refusal) -> bytes:
         self._refusal = part.text
@@ -120,7 +124,7 @@ class MessagesWriter:
         self._thinking = Fold()
         self._thinking.add(PartStarted(0, part))
         begun = self._begin({"type": "thinking", "thinking": "", "signature": ""})
-        return begun + (self._delta("thinking_delta", "thinking", part.text) if part.text else b"")
+        return begun + (self._delta(b"thinking_delta", b"thinking", part.text) if part.text else b"")
 
     def _open_call(self, part: ToolCall) -> bytes:
         if self._called and single_call(self._translation):
@@ -129,7 +133,7 @@ class MessagesWriter:
         identity = part.id or self._translation.mint("toolu_")
         begun = self._begin({"type": "tool_use", "id": identity, "name": part.name, "input": {}})
         if part.freeform:
-            begun += self._delta("input_json_delta", "partial_json", '{"input":"')
+            begun += self._delta(b"input_json_delta", b"partial_json", '{"input":"')
         return begun + (self._arguments(part.arguments) if part.arguments else b"")
 
     def _text_added(self, event: TextAdded) -> bytes:
@@ -138,7 +142,7 @@ class MessagesWriter:
         if self._refusal is not None:
             self._refusal += event.text
         self._characters += len(event.text)
-        return self._delta("text_delta", "text", event.text)
+        return self._delta(b"text_delta", b"text", event.text)
 
     def _reasoning_added(self, event: ReasoningAdded) -> bytes:
         """Summary parts are joined by a blank line."""
@@ -150,7 +154,7 @@ class MessagesWriter:
         self._summary = event.summary
         self._characters += len(text)
         self._thinking.add(ReasoningAdded(0, event.text, event.summary))
-        return self._delta("thinking_delta", "thinking", text)
+        return self._delta(b"thinking_delta", b"thinking", text)
 
     def _secret_added(self, event: SecretAdded) -> bytes:
         self._thinking.add(SecretAdded(0, event.secret))
@@ -163,12 +167,12 @@ class MessagesWriter:
         if isinstance(self._open, ToolCall) and self._open.freeform:
             text = text_of(text)[1:-1]
         self._characters += len(text)
-        return self._delta("input_json_delta", "partial_json", text)
+        return self._delta(b"input_json_delta", b"partial_json", text)
 
     def _citation_added(self, event: CitationAdded) -> bytes:
         if self._open is None:
             return b""
-        return self._delta("citations_delta", "citation", citation_of(event.citation))
+        return self._delta(b"citations_delta", b"citation", citation_of(event.citation))
 
     def _part_ended(self, event: PartEnded) -> bytes:
         part, self._open = self._open, None
@@ -179,9 +183,9 @@ class MessagesWriter:
                 whole = self._thinking.part(0)
                 assert isinstance(whole, Reasoning)
                 signature = signature_of(whole, self._translation)
-                return self._delta("signature_delta", "signature", signature) + self._stop()
+                return self._delta(b"signature_delta", b"signature", signature) + self._stop()
             case ToolCall(freeform=True):
-                return self._delta("input_json_delta", "partial_json", '"}') + self._stop()
+                return self._delta(b"input_json_delta", b"partial_json", '"}') + self._stop()
         return self._stop()
 
     def _usage_reported(self, event: UsageReported) -> bytes:

@@ -34,6 +34,7 @@ from modelway.protocols.openai_chat.reasoning import read_reasoning, reasoning_t
 from modelway.protocols.openai_chat.stops import is_ended, read_stop
 from modelway.protocols.openai_chat.usage import read_usage
 from modelway.protocols.sse import Frames
+from modelway.protocols.usual import Usual
 
 Json = dict[str, Any]
 _STUBS: dict[str, Part] = {"text": Text(text=""), "reasoning": Reasoning(), "refusal": Refusal(text="")}
@@ -81,6 +82,7 @@ class ChunkReader:
         self._usage: Usage | None = None
         self._service_tier: str | None = None
         self._secrets: set[str] = set()
+        self._usual = Usual("content")
 
     # ---- in ----
 
@@ -88,6 +90,8 @@ class ChunkReader:
         """The events of one frame."""
         if self._over or not data.strip():
             return []
+        if (word := self._usual.word(data)) is not None:
+            return [TextAdded(self._next_index - 1, word)] if word else []
         if data.strip() == b"[DONE]":
             return self.finish()
         try:
@@ -96,7 +100,23 @@ class ChunkReader:
             if last:  # cut off in the middle of a frame: the end says what that means
                 return []
             return self.fail(CallError.upstream("The provider sent a chunk that is not JSON"))
-        return self.chunk(chunk)
+        events = self.chunk(chunk)
+        self._remember(data, chunk, events)
+        return events
+
+    def _remember(self, data: bytes, chunk: Any, events: list[Event]) -> None:
+        """A chunk that brought text and nothing else changes nothing here but the text it brings: until
+        another kind comes, those like it need not be parsed.
+        """
+        match events:
+            case [TextAdded(text=text, logprobs=None)] if self._open == "text" and not self._held:
+                delta = chunk["choices"][0].get("delta") or {}
+                said = {name for name, value in delta.items() if value}
+                if said <= {"role", "content"} and (
+                    self._usual.fits(data) or self._usual.learn(data) == text
+                ):
+                    return
+        self._usual.forget()
 
     def chunk(self, chunk: Any) -> list[Event]:
         if not isinstance(chunk, dict):

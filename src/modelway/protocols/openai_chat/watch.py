@@ -19,6 +19,7 @@ from modelway.protocols.openai_chat.stops import is_ended
 from modelway.protocols.openai_chat.stream_writer import error_frame
 from modelway.protocols.openai_chat.usage import read_usage
 from modelway.protocols.sse import FRAME_BYTES_MAX
+from modelway.protocols.usual import Usual
 
 _END_OF_FRAME = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _LINE = re.compile(rb"\r\n|\n|\r")
@@ -53,9 +54,13 @@ class StreamWatch:
         self._drops_usage = not include_usage
         self._held = b""
         self._frames = 0
+        self._usual = Usual("content")  # a frame without news
 
     def feed(self, chunk: bytes) -> bytes:
         """The frames that `chunk` completes."""
+        if not self._held and self._usual.word(chunk) is not None:
+            self._frames += 1
+            return chunk
         if self._held:
             chunk = self._held + chunk
         if not chunk.endswith(b"\n\n"):
@@ -64,7 +69,11 @@ class StreamWatch:
             self._held = b""
         if chunk.count(b"\n") == 2 and chunk.startswith(b"data:"):  # one frame of one line: the usual chunk
             self._frames += 1
-            return self._frame(chunk) if self._model is not None or _matters(chunk) else chunk
+            if self._model is not None or _matters(chunk):
+                return self._frame(chunk)
+            if not self._usual.fits(chunk):
+                self._usual.learn(chunk)
+            return chunk
         frames = _cut(chunk)
         self._frames += len(frames)
         return b"".join([self._frame(frame) for frame in frames])
@@ -154,7 +163,11 @@ def _matters(frame: bytes) -> bool:
 
 
 def _cut(chunk: bytes) -> list[bytes]:
-    frames: list[bytes] = []
+    if b"\r" not in chunk:  # as nearly always; the expression costs a hundred times as much
+        *whole, rest = chunk.split(b"\n\n")
+        frames = [frame + b"\n\n" for frame in whole]
+        return [*frames, rest] if rest else frames
+    frames = []
     begin = 0
     for found in _END_OF_FRAME.finditer(chunk):
         frames.append(chunk[begin : found.end()])
