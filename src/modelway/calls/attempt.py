@@ -110,7 +110,7 @@ async def first_answer(targets: list[Target], request: Request, meter: Meter) ->
 
 
 async def _first_of(targets: list[Target], request: Request, meter: Meter) -> Answer:
-    last = CallError("unavailable", "No provider is configured for this model")
+    last: CallError | None = None
     for target in targets:
         meter.target = target
         try:
@@ -126,7 +126,7 @@ async def _first_of(targets: list[Target], request: Request, meter: Meter) -> An
             last = CallError.upstream("The provider's answer is empty", code="empty_completion")
             continue
         return answer
-    raise last
+    raise last or CallError("unavailable", "No provider is configured for this model")
 
 
 async def _try(target: Target, request: Request, meter: Meter) -> Answer:

@@ -38,8 +38,6 @@ from modelway.store.usage_rows import UsageRow, storable
 
 FLUSH_EVERY_S = 0.02  # a report is this late; at 5,000 calls/s a hundred rows share one commit
 CLOCK_S = 0.002  # a timer may come this much too early
-CROWD = 8  # openings in one posting from which on the next may wait a little
-GATHER_S = 0.003  # as long as a commit takes: hidden behind any provider's first byte
 RECORDS_PER_POST_MAX = 2_000  # about 40 ms of writing, for which nobody else writes
 RECORDS_WAITING_MAX = 100_000  # 20 s of 5,000 calls/s while the database is away, in about 120 MB
 RETRY_S = 0.5  # while the database is away
@@ -101,7 +99,6 @@ class Ledger:
         self._counts: dict[str, int] = {}
         self._fresh_at_s = self._forgot_at_s = float("-inf")
         self._posting: asyncio.Task[None] | None = None
-        self._last_group = 0  # openings in the last posting
         self._one_post = asyncio.Lock()
         self._due: asyncio.TimerHandle | None = None
         self._closing = False
@@ -225,7 +222,6 @@ class Ledger:
             if not self._joined.done():
                 await asyncio.shield(self._joined)
             while self._openings or self._is_due():
-                await self._gather()
                 try:
                     await self._post_some()
                 except CallError:
@@ -238,13 +234,6 @@ class Ledger:
                 self._post_now()
             elif self._records:
                 self._post_in_time()
-
-    async def _gather(self) -> None:
-        """In a crowd, let the next group grow: most of a commit costs the same for few and for many. Where a
-        call waits for its hold before it is sent, nobody waits on purpose.
-        """
-        if self._last_group >= CROWD and not any(each.amounts for each in self._openings):
-            await asyncio.sleep(GATHER_S)
 
     async def _post_some(self, *, everything: bool = False) -> None:
         async with self._one_post:
@@ -268,7 +257,6 @@ class Ledger:
     def _take(self, everything: bool) -> Batch:
         openings = list(self._openings)
         self._openings.clear()
-        self._last_group = len(openings)
         # What ended may give back what a limited account needs for the next call.
         wanted = everything or self._is_due() or any(each.amounts for each in openings)
         count = min(len(self._records), RECORDS_PER_POST_MAX) if wanted else 0
