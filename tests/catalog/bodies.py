@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -83,9 +84,11 @@ def _object(schema: Schema) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def right_bodies(draw: st.DrawFn) -> tuple[Card, Path, Body]:
+def right_bodies(
+    draw: st.DrawFn, forms: Sequence[tuple[Card, Path]] = tuple(FORMS)
+) -> tuple[Card, Path, Body]:
     """A card, a path, and a body that breaks no rule of theirs."""
-    card, path = draw(st.sampled_from(FORMS))
+    card, path = draw(st.sampled_from(forms))
     properties = form_schema(card, path)["properties"]
     required = {name for name in ("model", "messages", "max_tokens", "input") if name in properties}
     if path == "chat":

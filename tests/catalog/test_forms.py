@@ -237,10 +237,11 @@ def test_a_parameter_that_must_be_there_is_missed_by_name(form: Form) -> None:
 # --- generated bodies ------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
-@given(right_bodies())
-def test_a_generated_right_body_is_accepted(made: tuple[Card, Path, Body]) -> None:
-    card, path, body = made
+@EACH_FORM
+@settings(deadline=None, max_examples=3)
+@given(st.data())
+def test_a_generated_right_body_is_accepted(form: Form, data: st.DataObject) -> None:
+    card, path, body = data.draw(right_bodies([form]))
 
     assert validate(card, path, body, strict=True) == []
     assert accepts(card, path, body)

@@ -19,6 +19,7 @@ import pytest
 from modelway.catalog.capabilities import PATHS
 from modelway.catalog.capabilities import Path as Protocol
 from modelway.catalog.cards import Catalog
+from modelway.catalog.forms import flat
 from tests.fix_gateway import Gateway, filled
 from tests.fix_upstream import CHAT, MESSAGES, RESPONSES, ScriptedUpstream, recording, whole
 from tests.web import run as python_runner
@@ -34,6 +35,7 @@ engine: {start: never}
 models:
 """
 CARDS = Catalog.shipped().all()
+_ROW = re.compile(r'<th scope="row" class="depth-\d"><code>([^<]+)</code>')
 _CODE = re.compile(r'<code id="code">(.*?)</code>', re.S)
 
 
@@ -57,13 +59,23 @@ def all_cards(
     assert gateway.stop() == 0, gateway.log_tail
 
 
-def printed_example(gateway: Gateway, model: str, protocol: Protocol, language: str) -> str:
+def model_page(gateway: Gateway, model: str, protocol: Protocol, language: str) -> str:
     address = f"{gateway.base_url}/models/{quote(model)}?api={protocol}&lang={language}"
     with urllib.request.urlopen(address) as answer:
         page: str = answer.read().decode()
-    found = _CODE.search(page)
-    assert found, f"no example on {address}"
+    return page
+
+
+def printed_example(gateway: Gateway, model: str, protocol: Protocol, language: str) -> str:
+    found = _CODE.search(model_page(gateway, model, protocol, language))
+    assert found, f"no example on the page of {model}"
     return html.unescape(found.group(1))
+
+
+def table_in(page: str) -> list[str]:
+    """The parameters in the table of a model's page."""
+    table = page[page.index('id="parameter-table"') :].replace("<wbr>", "")
+    return _ROW.findall(table[: table.index("</table>")])
 
 
 def environment(gateway: Gateway) -> dict[str, str]:
@@ -115,6 +127,15 @@ def answer_in(printed: str) -> str:
     """The text of what curl printed; of an error, all of it."""
     answer = json.loads(printed) if printed.startswith("{") else {"error": printed}
     return printed if "error" in answer and answer.get("type") == "error" else text_of(answer)
+
+
+@pytest.mark.parametrize("protocol", PATHS)
+def test_the_table_of_every_page_has_exactly_the_parameters_of_the_form(
+    protocol: Protocol, all_cards: Gateway
+) -> None:
+    shown = {card.id: table_in(model_page(all_cards, card.id, protocol, "curl")) for card in CARDS}
+
+    assert shown == {card.id: [field["name"] for field in flat(card, protocol)] for card in CARDS}
 
 
 @pytest.mark.parametrize("language", RUNNERS)
