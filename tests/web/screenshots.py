@@ -1,4 +1,7 @@
-"""Takes the pictures of docs/screenshots: `python -m tests.web.screenshots ADDRESS KEY`, gateway running."""
+"""Takes the pictures of docs/screenshots: `python -m tests.web.screenshots ADDRESS KEY MANAGEMENT_KEY`.
+
+The gateway runs at ADDRESS, with a provider `anthropic`.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,22 @@ PAGES = {
     "start": "/",
     "models": "/models",
     "model": "/models/anthropic/claude-opus-4-8?api=messages",
+    "editor": "/models/edit/anthropic/claude-opus-4-8",
     "reference": "/reference",
     "playground": "/playground?model=local/smollm2",
 }
 ANSWER_MS = 120_000
+WRITTEN = """\
+id: anthropic/claude-opus-4-8
+max_output_tokens: 64000
+prices: {input: 4, output: 20}
+parameters:
+  messages:
+    max_tokens: {default: 4096}
+"""
 
 
-def take(browser: Browser, origin: str, key: str) -> None:
+def take(browser: Browser, origin: str, key: str, management_key: str) -> None:
     for look, words in LOOKS.items():
         page = browser.new_context(**words).new_page()
         for name, path in PAGES.items():
@@ -34,7 +46,17 @@ def take(browser: Browser, origin: str, key: str) -> None:
             page.wait_for_load_state("networkidle")
             if name == "playground":
                 talk(page, key)
+            if name == "editor":
+                write(page, management_key)
             page.screenshot(path=FOLDER / f"{name}-{look}.png")
+
+
+def write(page: Page, management_key: str) -> None:
+    """A card that changes something, and what it would change."""
+    page.fill("#key", management_key)
+    page.fill("#text", WRITTEN)
+    page.wait_for_selector("#changes tbody tr")
+    page.evaluate("scrollTo(0, 0)")
 
 
 def talk(page: Page, key: str) -> None:
@@ -56,4 +78,4 @@ def talk(page: Page, key: str) -> None:
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        take(playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS), sys.argv[1], sys.argv[2])
+        take(playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS), *sys.argv[1:4])

@@ -178,7 +178,10 @@ def test_axe_finds_nothing_serious_right_or_wrong(
     page.evaluate((node_packages / "node_modules" / "axe-core" / "axe.min.js").read_text())
     page.evaluate("document.querySelectorAll('main details').forEach((each) => { each.open = true })")
 
-    for text, ready in ((f"id: {OPUS}\nmax_output_tokens: 9000\n", "#form tr"), ("id: [", "#faults li")):
+    for text, ready in (
+        (f"id: {OPUS}\nmax_output_tokens: 9000\n", "#form tbody tr"),
+        ("id: [", "#faults li"),
+    ):
         write(page, gateway, text)
         expect(page.locator(ready).first).to_be_visible()
         found = page.evaluate("axe.run({resultTypes: ['violations']}).then((found) => found.violations)")

@@ -21,6 +21,8 @@ from modelway.web.sources import all_offers, base_url, sources
 
 # Defaults and enum values longer than this are cut in the table; the schema has them whole.
 SHOWN_CHARACTERS_MAX = 60
+# A limit beyond it (a seed's 64 bits) limits nothing that a client could write in JSON.
+WHOLE_MAX = 2**53
 
 
 class PriceRow(NamedTuple):
@@ -95,7 +97,10 @@ def row(field: Field) -> dict[str, Any]:
 
 
 def _range(field: Field) -> str:
-    low, high = field.get("minimum"), field.get("maximum")
+    low, high = (
+        None if limit is None or abs(limit) > WHOLE_MAX else limit
+        for limit in (field.get("minimum"), field.get("maximum"))
+    )
     if low is not None and high is not None:
         return f"{low:,} to {high:,}"
     if low is not None:

@@ -197,7 +197,8 @@ function allowed(field) {
   return cell;
 }
 
-function range({ minimum, maximum }) {
+function range(field) {
+  const [minimum, maximum] = [field.minimum, field.maximum].map((limit) => (Math.abs(limit) > Number.MAX_SAFE_INTEGER ? undefined : limit));
   if (minimum !== undefined && maximum !== undefined) return `${minimum.toLocaleString("en")} to ${maximum.toLocaleString("en")}`;
   if (minimum !== undefined) return `${minimum.toLocaleString("en")} or more`;
   return maximum === undefined ? "" : `${maximum.toLocaleString("en")} or less`;
