@@ -7,13 +7,23 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from modelway.accounts.keys import looks_valid
+from modelway.accounts.keys import Key, looks_valid
+from modelway.accounts.roles import Asker
 from modelway.conversation.errors import CallError
-from modelway.manage.ids import Source
-from modelway.manage.keys import KeyWishes, create_key, list_keys, revoke_key
-from modelway.manage.people import create_account, ensure_owner, list_accounts
+from modelway.manage.ids import SYSTEM, Source
+from modelway.manage.keys import KeyWishes, add_key, create_key, list_keys, revoke_key
+from modelway.manage.people import (
+    add_member,
+    change_role,
+    create_account,
+    ensure_owner,
+    list_accounts,
+    list_members,
+    remove_member,
+)
+from modelway.manage.trail import list_deeds
 from modelway.store import people
-from modelway.store.database import Database
+from modelway.store.database import Connection, Database
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +70,64 @@ async def test_keys_are_listed_by_account_and_page(database: Database) -> None:
     assert await list_keys(database, "them") == [theirs.key]
     [first, *others] = await list_keys(database)
     assert await list_keys(database, after=first.id) == others
+
+
+async def test_only_an_owner_takes_an_owner_away(database: Database) -> None:
+    """Whoever asks is judged by what the member is when it is changed, not by what they were before."""
+    account = await create_account(database, "us")
+    owner, other = [await add_member(database, "us", name, "owner") for name in ("first", "second")]
+    key = Key(id="key_1", account_id=account.id, name="", masked="", created_at_ms=0, kind="management")
+    as_admin, as_owner = Asker(key, "admin", False), Asker(key, "owner", False)
+
+    for refused in (
+        change_role(database, "us", owner.id, "viewer", SYSTEM, as_admin),
+        change_role(database, "us", owner.id, "owner", SYSTEM, as_admin),
+        remove_member(database, "us", owner.id, SYSTEM, as_admin),
+    ):
+        with pytest.raises(CallError, match="may not make somebody an owner, or an owner") as caught:
+            await refused
+        assert caught.value.kind.name == "forbidden"
+    await change_role(database, "us", owner.id, "viewer", SYSTEM, as_owner)
+    await remove_member(database, "us", owner.id, SYSTEM, as_admin)
+    with pytest.raises(CallError, match="only owner"):
+        await remove_member(database, "us", other.id, SYSTEM, as_owner)
+
+
+async def test_two_owners_that_remove_each_other_at_once_do_not_both_succeed(database_url: str) -> None:
+    async with AsyncExitStack() as stack:
+        replicas = []
+        for _ in range(2):
+            replica = await Database.open(database_url)
+            stack.push_async_callback(replica.close)
+            replicas.append(replica)
+        for n in range(10):
+            name = f"us {n}"
+            await create_account(replicas[0], name)
+            owners = [await add_member(replicas[0], name, "both", "owner") for _ in replicas]
+            await asyncio.gather(
+                *(
+                    remove_member(replica, name, owner.id)
+                    for replica, owner in zip(replicas, owners, strict=True)
+                ),
+                return_exceptions=True,
+            )
+
+            assert len(await list_members(replicas[0], name)) == 1
+
+
+async def test_a_page_is_as_long_as_it_is_asked_for(database: Database) -> None:
+    """The largest page, and the one row more by which it is known not to be the last."""
+    account, many = await create_account(database, "us"), 1_002
+
+    def fill(connection: Connection) -> None:
+        for n in range(many):
+            add_key(connection, SECRET, account.id, KeyWishes(name=str(n)), SYSTEM)
+
+    await database.write(fill)
+
+    assert len(await list_keys(database, "us", limit=1_001)) == 1_001
+    assert len(await list_keys(database, "us", limit=many + 1)) == many
+    assert len(await list_deeds(database, account.id, limit=1_001)) == 1_001
 
 
 async def test_revoking_twice_is_once(database: Database) -> None:

@@ -78,6 +78,8 @@ def test_rotating_needs_no_body(done: Done) -> None:
         ({"name": "x", "resets": "hourly"}, "resets"),
         ({"name": "x", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
         ({"name": "x", "expires_at": "2030-01-01T00:00:00"}, "expires_at"),
+        ({"name": "x", "expires_at": "9999-12-31T23:59:59-23:59"}, "expires_at"),
+        ({"name": "x", "member_id": "mem_\0"}, "member_id"),
         ({"name": "x", "addresses": ["10.0.0.0/99"]}, "addresses"),
         ({"name": "x", "endpoints": ["messages"]}, "endpoints"),
         ({"name": "x", "kind": "management", "models": ["*"]}, "kind"),

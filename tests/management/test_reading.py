@@ -40,6 +40,8 @@ def test_a_query_is_read_into_its_types() -> None:
         (b"name=a&limit=0", "limit", "it is '0'"),
         (b"name=a&limit=many", "limit", "it is 'many'"),
         (b"name=%ff", None, "is no query"),
+        (b"name=a%00", "name", r"U\+0000"),
+        (b"name=a&model=x&model=%1b[2J", "model", r"U\+001B"),
         (b"&".join([b"model=x"] * 101), None, "at most 100 parameters"),
     ],
 )
@@ -58,6 +60,8 @@ def test_a_wrong_query_is_a_400_that_names_the_parameter(query: bytes, param: st
         (b'{"name": "a", "limit": "7"}', "limit", "expected `int`"),
         (b'{"name": "a", "expires_at": "2026-01-01T00:00:00"}', "expires_at", "timezone"),
         (b'{"name": "a", "model": [7]}', "model[0]", "expected `str`"),
+        (b'{"name": "\\u0000"}', "name", r"U\+0000"),
+        (b'{"name": "a", "model": ["x", "\\u007f"]}', "model", r"U\+007F"),
         (b'{"name": "a"', None, "is not JSON"),
         (b"[]", None, "JSON object"),
         (b'{"name": ' + b"[" * 500 + b"]" * 500 + b"}", None, "nests deeper"),
@@ -87,4 +91,16 @@ def test_amounts_are_what_was_written() -> None:
 
 
 def test_moments_are_milliseconds_since_1970() -> None:
-    assert epoch_ms(1_000) == epoch_ms(datetime(1970, 1, 1, 0, 16, 40, tzinfo=UTC)) == 1_000_000
+    for written in (1_000, datetime(1970, 1, 1, 0, 16, 40, tzinfo=UTC)):
+        assert epoch_ms(written, "expires_at") == 1_000_000
+
+
+@pytest.mark.parametrize(
+    "written", ["9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59.9999Z", "1969-12-31T23:59:59Z"]
+)
+def test_a_moment_that_could_not_be_shown_is_a_400(written: str) -> None:
+    body = read_body(Asked, b'{"name": "a", "expires_at": "%s"}' % written.encode())
+    assert body.expires_at is not None
+    with pytest.raises(CallError, match="1970 to 9999") as caught:
+        epoch_ms(body.expires_at, "expires_at")
+    assert caught.value.param == "expires_at"

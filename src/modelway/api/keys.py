@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from modelway.accounts.keys import Key, KeyKind, Resets, is_alive
-from modelway.api.management import AnyAccount, Asked, Managed, Page, PageQuery
+from modelway.api.management import AnyAccount, Asked, Managed, Page, PageQuery, page_of
 from modelway.api.rates import RatesBody, rates_object
 from modelway.api.reading import Moment, Usd, epoch_ms, moment, nano_usd, usd
 from modelway.manage import keys as manage
@@ -95,9 +95,8 @@ async def read_own(asked: Asked) -> object:
 async def list_keys(asked: Asked) -> Page:
     query: PageQuery = asked.query
     account = await asked.account_id(query.account)
-    found = await manage.list_keys(asked.services.database, account, query.cursor)
-    more = found[query.limit - 1].id if len(found) > query.limit else None
-    return Page([key_object(key, asked.now_ms) for key in found[: query.limit]], COLUMNS, more)
+    found = await manage.list_keys(asked.services.database, account, query.cursor, query.limit + 1)
+    return page_of(found, query.limit, lambda key: key_object(key, asked.now_ms), COLUMNS)
 
 
 async def read_key(asked: Asked) -> object:
@@ -115,7 +114,7 @@ async def create_key(asked: Asked) -> object:
     wishes = manage.KeyWishes(
         name=body.name,
         models=body.models,
-        expires_at_ms=None if body.expires_at is None else epoch_ms(body.expires_at),
+        expires_at_ms=None if body.expires_at is None else epoch_ms(body.expires_at, "expires_at"),
         limit_nano_usd=None if body.limit_usd is None else nano_usd(body.limit_usd, "limit_usd"),
         resets=body.resets,
         member_id=member,
@@ -139,7 +138,7 @@ async def change_key(asked: Asked) -> object:
         changes["limit_nano_usd"] = None if limit is None else nano_usd(limit, "limit_usd")
     if "expires_at" in changes:
         ends = changes.pop("expires_at")
-        changes["expires_at_ms"] = None if ends is None else epoch_ms(ends)
+        changes["expires_at_ms"] = None if ends is None else epoch_ms(ends, "expires_at")
     if (rates := changes.get("rate_limits")) is not None:
         changes["rate_limits"] = rates.limits()
     changed = await manage.change_key(

@@ -13,7 +13,7 @@ import csv
 import io
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -70,6 +70,24 @@ class Page:
     columns: tuple[str, ...]
     next_cursor: str | None = None
     whole: Mapping[str, object] | None = None
+
+
+class Row(Protocol):
+    """What a page is made of: the next page begins after the last one's id."""
+
+    @property
+    def id(self) -> str: ...
+
+
+R = TypeVar("R", bound=Row)
+
+
+def page_of(
+    found: Sequence[R], limit: int, shown: Callable[[R], Mapping[str, object]], columns: tuple[str, ...]
+) -> Page:
+    """The first `limit` of what was found when one more was asked for: that one says that there is more."""
+    more = found[limit - 1].id if len(found) > limit else None
+    return Page([shown(each) for each in found[:limit]], columns, more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +210,7 @@ class Management(Endpoint):
         for row in self._rows:
             before, _, after = row.path.partition("{id}")
             middle = path[len(before) : len(path) - len(after)]
-            is_id = bool(middle) and (row.long_id or "/" not in middle)
+            is_id = bool(middle) and middle.isprintable() and (row.long_id or "/" not in middle)
             if path == row.path or (is_id and path == f"{before}{middle}{after}"):
                 return row, middle
         raise CallError("not_found", f"There is nothing at {scope['method']} {path[:200]!r}")

@@ -93,7 +93,7 @@ async def create_voucher(asked: Asked) -> object:
         asked.services.database,
         asked.secret,
         nano_usd(body.usd, "usd"),
-        None if body.expires_at is None else epoch_ms(body.expires_at),
+        None if body.expires_at is None else epoch_ms(body.expires_at, "expires_at"),
         asked.source,
     )
     return {

@@ -17,6 +17,7 @@ from modelway.api.management import (
     Managed,
     Page,
     PageQuery,
+    page_of,
 )
 from modelway.api.rates import RatesBody, rates_object
 from modelway.api.reading import Usd, moment, nano_usd, usd
@@ -108,29 +109,22 @@ async def add_member(asked: Asked) -> object:
 async def change_role(asked: Asked) -> object:
     body: RoleBody = asked.body
     account = await asked.account_id(body.account)
-    await _check_owner_is_changed_by_owner(asked, account, body.role)
-    changed = await people.change_role(asked.services.database, account, asked.id, body.role, asked.source)
+    changed = await people.change_role(
+        asked.services.database, account, asked.id, body.role, asked.source, asked.asker
+    )
     return member_object(changed)
 
 
 async def remove_member(asked: Asked) -> object:
     account = await asked.account_id(asked.query.account)
-    await _check_owner_is_changed_by_owner(asked, account, None)
-    await people.remove_member(asked.services.database, account, asked.id, asked.source)
+    await people.remove_member(asked.services.database, account, asked.id, asked.source, asked.asker)
     return {"object": "member", "id": asked.id, "deleted": True}
-
-
-async def _check_owner_is_changed_by_owner(asked: Asked, account: str, role: Role | None) -> None:
-    member = await people.find_member(asked.services.database, account, asked.id)
-    if "owner" in (member.role, role):
-        check(asked.asker, "members:write_owner")
 
 
 async def list_accounts(asked: Asked) -> Page:
     query: AccountsQuery = asked.query
     found = await people.list_accounts(asked.services.database, query.cursor, query.limit + 1)
-    more = found[query.limit - 1].id if len(found) > query.limit else None
-    return Page([account_object(each) for each in found[: query.limit]], ACCOUNT_COLUMNS, more)
+    return page_of(found, query.limit, account_object, ACCOUNT_COLUMNS)
 
 
 async def create_account(asked: Asked) -> object:
@@ -170,8 +164,7 @@ async def read_trail(asked: Asked) -> Page:
         query.limit + 1,
         strangers=asked.asker.is_installation_owner,
     )
-    more = found[query.limit - 1].id if len(found) > query.limit else None
-    return Page([deed_object(each) for each in found[: query.limit]], DEED_COLUMNS, more)
+    return page_of(found, query.limit, deed_object, DEED_COLUMNS)
 
 
 def _limit(limit_usd: str | float | None) -> int | None:

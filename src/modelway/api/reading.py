@@ -22,6 +22,8 @@ S = TypeVar("S", bound=Struct)
 
 PARAMETERS_MAX = 100  # of a query; the filter with most values takes fifty
 SHOWN_CHARACTERS_MAX = 80
+# As text shows a moment: beyond the year 9999, in UTC, there is no writing it.
+MOMENT_MS_MAX = 253_402_300_799_999
 SECRET_FIELDS = frozenset({"voucher"})  # never shown, not even to whoever sent it
 
 # A moment as RFC 3339 with its time zone, or as seconds since 1970.
@@ -29,6 +31,8 @@ Moment = Annotated[datetime, Meta(tz=True)] | Annotated[int, Meta(ge=0, le=253_4
 # An amount as a decimal string, or as a number for those who have no finer one.
 Usd = str | Annotated[float, Meta(ge=0)]
 
+# PostgreSQL takes no NUL, a terminal no ESC; tabs and line ends stand in cards and in notes.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _AT = re.compile(r"(?s)(?P<says>.*?)(?: - at `\$\.?(?P<path>.*)`)?")
 _MISSING = re.compile(r"missing required field `(\w+)`")
 _UNKNOWN = re.compile(r"unknown field `(.+?)`")
@@ -82,9 +86,14 @@ def nano_usd(value: str | float, param: str) -> int:
     return parse_usd(value if isinstance(value, str) else format(Decimal(str(value)), "f"), param)
 
 
-def epoch_ms(moment: datetime | int) -> int:
-    """Milliseconds since 1970."""
-    return moment * 1000 if isinstance(moment, int) else round(moment.timestamp() * 1000)
+def epoch_ms(moment: datetime | int, param: str) -> int:
+    """Milliseconds since 1970. Raises 400 for what `moment` could not show."""
+    ms = moment * 1000 if isinstance(moment, int) else round(moment.timestamp() * 1000)
+    if not 0 <= ms <= MOMENT_MS_MAX:
+        raise CallError.invalid(
+            f"`{param}` is {moment}; a moment in the years 1970 to 9999 (in UTC) would be right", param=param
+        )
+    return ms
 
 
 def usd(nano: int | None) -> str | None:
@@ -102,10 +111,30 @@ def _converted(type_: type[S], given: Mapping[str, Any], *, strict: bool) -> S:
     for name in given:
         if name not in known:
             raise _unknown(name, known)
+        _check_text(given[name], name)
     try:
         return msgspec.convert(given, type_, strict=strict)
     except msgspec.ValidationError as error:
         raise _explained(str(error), given) from None
+
+
+def _check_text(value: object, param: str) -> None:
+    """Return if no text in `value` has a control character in it, else raise."""
+    match value:
+        case str():
+            if found := _CONTROL.search(value):
+                character = f"U+{ord(found[0]):04X}"
+                raise CallError.invalid(
+                    f"`{param}` has the character {character} in it; text without it would be right",
+                    param=param,
+                )
+        case list():
+            for each in value:
+                _check_text(each, param)
+        case dict():
+            for name, each in value.items():
+                _check_text(name, param)
+                _check_text(each, param)
 
 
 def _unknown(name: str, known: set[str]) -> CallError:

@@ -14,6 +14,7 @@ import typer
 
 from modelway.accounts.keys import Resets
 from modelway.accounts.money import parse_usd
+from modelway.api.reading import epoch_ms
 from modelway.app import Installation, database_url
 from modelway.config import Config, ConfigError, environment, load, unknown_variables
 from modelway.manage.ids import SYSTEM
@@ -62,7 +63,7 @@ def moment(text: str | None, option: str) -> int | None:
         at = None
     if at is None or at.tzinfo is None:
         raise ConfigError(f"{option} is {text!r}; a time such as 2027-01-31T00:00:00Z, or 90d, is right")
-    return round(at.timestamp() * 1000)
+    return epoch_ms(at, option)
 
 
 def fail(message: str) -> NoReturn:

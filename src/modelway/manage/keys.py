@@ -235,13 +235,14 @@ def _calls_no_model() -> CallError:
     return CallError.invalid("a management key calls no model: leave models and limit out", param="kind")
 
 
-async def list_keys(database: Database, account: str | None = None, after: str = "") -> list[Key]:
-    """A page of keys, oldest first, of one account (name or id) or of all; `after` is the last id seen."""
+async def list_keys(
+    database: Database, account: str | None = None, after: str = "", limit: int = keys.PAGE_ROWS
+) -> list[Key]:
+    """The oldest `limit` keys of one account (name or id) or of all; `after` is the last id seen."""
 
     def query(connection: Connection) -> list[Key]:
-        if account is None:
-            return keys.list_keys(connection, after=after)
-        return keys.list_keys(connection, _account_id(connection, account), after)
+        account_id = None if account is None else _account_id(connection, account)
+        return keys.list_keys(connection, account_id, after, limit)
 
     return await database.read(query)
 

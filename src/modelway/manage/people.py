@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from modelway.accounts.rates import RateLimits, checked
-from modelway.accounts.roles import ROLES, Role
+from modelway.accounts.roles import ROLES, Asker, Role, check
 from modelway.conversation.errors import CallError
 from modelway.manage.ids import SYSTEM, Source
 from modelway.manage.keys import KeyWishes, NewKey, add_key
@@ -114,19 +114,24 @@ async def list_members(database: Database, account: str) -> list[Member]:
     )
 
 
-async def find_member(database: Database, account: str, member_id: str) -> Member:
-    """Raises CallError("not_found"), for another account's member too."""
-    return await database.read(lambda connection: _member(connection, account, member_id))
-
-
 async def change_role(
-    database: Database, account: str, member_id: str, role: str, source: Source = SYSTEM
+    database: Database,
+    account: str,
+    member_id: str,
+    role: str,
+    source: Source = SYSTEM,
+    asker: Asker | None = None,
 ) -> Member:
-    """What their management keys may do from the next request on. An account with an owner keeps one."""
+    """What their management keys may do from the next request on. An account with an owner keeps one.
+
+    `asker` has to be one who may, if the member is an owner or becomes one; None is the operator. Raises
+    CallError: invalid, not_found, forbidden, conflict.
+    """
     known = parse_role(role)
 
     def change(connection: Connection) -> Member:
         member = _member(connection, account, member_id)
+        _check_owners(asker, member.role, known)
         if known != "owner":
             _check_other_owner(connection, member)
         people.change_role(connection, member.id, known)
@@ -136,11 +141,14 @@ async def change_role(
     return await database.write(change)
 
 
-async def remove_member(database: Database, account: str, member_id: str, source: Source = SYSTEM) -> Member:
-    """They leave, and every key of theirs is revoked with it."""
+async def remove_member(
+    database: Database, account: str, member_id: str, source: Source = SYSTEM, asker: Asker | None = None
+) -> Member:
+    """They leave, and every key of theirs is revoked with it; `asker` as in `change_role`."""
 
     def change(connection: Connection) -> Member:
         member = _member(connection, account, member_id)
+        _check_owners(asker, member.role)
         _check_other_owner(connection, member)
         now_ms = source.now_ms()
         people.remove_member(connection, member.id, now_ms)
@@ -162,12 +170,18 @@ def parse_role(text: str) -> Role:
 
 
 def _member(connection: Connection, account: str, member_id: str) -> Member:
-    found = people.find_member(
-        connection, find_account(connection, account).id, parse_reference(member_id, "member")
-    )
+    """The member, and until the transaction ends nobody else changes what anybody in the account is."""
+    account_id = find_account(connection, account).id
+    people.lock_members(connection, account_id)
+    found = people.find_member(connection, account_id, parse_reference(member_id, "member"))
     if found is None:
         raise CallError("not_found", f"there is no member {member_id!r}", param="member")
     return found
+
+
+def _check_owners(asker: Asker | None, *roles: Role) -> None:
+    if asker is not None and "owner" in roles:
+        check(asker, "members:write_owner")
 
 
 def _check_other_owner(connection: Connection, leaving: Member) -> None:

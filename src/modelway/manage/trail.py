@@ -7,7 +7,7 @@ from modelway.store import trail
 from modelway.store.database import Connection, Database
 from modelway.store.trail import Deed
 
-PAGE_MAX = 1_000
+PAGE_ROWS = 1_000  # unless another number is asked for
 
 
 def note(
@@ -36,7 +36,7 @@ async def list_deeds(
     database: Database,
     account_id: str,
     before: str | None = None,
-    limit: int = PAGE_MAX,
+    limit: int = PAGE_ROWS,
     *,
     strangers: bool = True,
 ) -> list[Deed]:
@@ -44,7 +44,5 @@ async def list_deeds(
     of the installation's owner that did something in it are not named.
     """
     return await database.read(
-        lambda connection: trail.list_deeds(
-            connection, account_id, before, min(limit, PAGE_MAX), strangers=strangers
-        )
+        lambda connection: trail.list_deeds(connection, account_id, before, limit, strangers=strangers)
     )

@@ -12,7 +12,7 @@ from modelway.store.schema import changes, keys
 from modelway.store.statements import insert_for
 
 SUBJECT = "keys"  # whose counter in `changes`
-LIST_MAX = 1000  # a page; more is asked for with `after`
+PAGE_ROWS = 1000  # unless another number is asked for
 
 _COLUMNS = [column for column in keys.c if column.name not in ("digest", "change")]
 
@@ -49,9 +49,11 @@ def find_by_digest(connection: Connection, digest: bytes) -> Key | None:
     return _key(row)
 
 
-def list_keys(connection: Connection, account_id: str | None = None, after: str = "") -> list[Key]:
-    """The oldest `LIST_MAX` keys with an id above `after`, revoked ones too."""
-    statement = select(*_COLUMNS).where(keys.c.id > after).order_by(keys.c.id).limit(LIST_MAX)
+def list_keys(
+    connection: Connection, account_id: str | None = None, after: str = "", limit: int = PAGE_ROWS
+) -> list[Key]:
+    """The oldest `limit` keys with an id above `after`, revoked ones too."""
+    statement = select(*_COLUMNS).where(keys.c.id > after).order_by(keys.c.id).limit(limit)
     if account_id is not None:
         statement = statement.where(keys.c.account_id == account_id)
     return [_key(row) for row in connection.execute(statement).mappings()]

@@ -138,6 +138,13 @@ def list_members(connection: Connection, account_id: str) -> list[Member]:
     return [_member(row) for row in connection.execute(statement.order_by(members.c.id)).mappings()]
 
 
+def lock_members(connection: Connection, account_id: str) -> None:
+    """Until the transaction ends nobody else changes an account's members (SQLite has one writer anyway)."""
+    if connection.dialect.name == "postgresql":
+        statement = select(members.c.id).where(members.c.account_id == account_id).order_by(members.c.id)
+        connection.execute(statement.with_for_update(key_share=True)).all()  # keys may name them meanwhile
+
+
 def change_role(connection: Connection, member_id: str, role: Role) -> None:
     connection.execute(update(members).where(members.c.id == member_id).values(role=role))
 
