@@ -29,7 +29,7 @@ def on_a_test_clock() -> Scripts:
     """
     swaps = (
         (b"redis.call('TIME')", b"redis.call('HMGET', 'clock', 's', 'us')"),
-        (b"math.ceil(bucket.level / limit) + 1", b"1e9"),
+        (b"math.ceil(bucket.level / bucket.limit) + 1", b"1e9"),
         (b"'-inf', now", b"'-inf', 0"),  # a minute passes here before anybody renews a lease
     )
     texts = shipped()

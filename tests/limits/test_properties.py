@@ -29,17 +29,20 @@ class Step:
     share_used: float
 
 
-STEPS = st.lists(
-    st.builds(
+def steps_that_use(*shares: float) -> st.SearchStrategy[list[Step]]:
+    step = st.builds(
         Step,
         pause_ms=st.one_of(st.just(0), st.integers(0, 2_000), st.integers(0, 70_000)),
         read=st.integers(0, 60),
         written=st.integers(0, 120),
         ends=st.one_of(st.none(), st.integers(0, 5)),
-        share_used=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
-    ),
-    max_size=40,
-)
+        share_used=st.sampled_from(shares),
+    )
+    return st.lists(step, max_size=40)
+
+
+FORESEEN = steps_that_use(0.0, 0.1, 0.5, 1.0)
+STEPS = steps_that_use(0.0, 0.1, 0.5, 1.0, 2.0, 30.0)  # with debts
 LIMITS = st.builds(
     RateLimits,
     requests_per_minute=st.integers(1, 12),
@@ -92,7 +95,7 @@ def said(outcome: Ticket | Refusal) -> object:
     return (outcome.rule.index, outcome.wait_ms, states) if isinstance(outcome, Refusal) else states
 
 
-@given(limits=LIMITS, steps=STEPS)
+@given(limits=LIMITS, steps=FORESEEN)
 def test_no_window_ever_holds_more_than_the_limit_allows(limits: RateLimits, steps: list[Step]) -> None:
     calls, _ = run(InMemory(), limits, steps)
 

@@ -15,7 +15,7 @@ for i, key in ipairs(KEYS) do
       rule_wait = place_wait
     end
   else
-    rule.bucket = load(key, limit)
+    rule.bucket = load(key, window, limit)
     local over = rule.bucket.level + (rule.taken - limit) * window
     if rule.taken > 0 and over > 0 then
       rule_wait = math.ceil(over / limit)
@@ -38,7 +38,7 @@ for i, key in ipairs(KEYS) do
     else
       bucket.level = bucket.level + rule.taken * rule.window
       bucket.added = bucket.added + rule.taken
-      save(key, bucket, rule.limit)
+      save(key, bucket)
     end
   end
   local left = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from modelway.limits.buckets import Bucket, Buckets
 from modelway.limits.rules import (
     CONCURRENCY_WAIT_MS,
     NO_SHARE_WAIT_MS,
@@ -15,58 +16,22 @@ from modelway.limits.rules import (
     Ticket,
 )
 
-# Buckets kept; above it those that have drained are let go. A bucket is about 200 bytes.
-BUCKETS_MAX = 20_000
-
 Share = Callable[[int], int]
-
-
-class Bucket:
-    """What was taken and has not drained yet, in units x milliseconds (`limits/rules.py`)."""
-
-    __slots__ = ("added", "at_ms", "level", "limit", "rule", "since_ms", "window_ms")
-
-    def __init__(self, rule: Rule, window_ms: int, now_ms: int, level: int = 0) -> None:
-        self.rule, self.window_ms, self.limit = rule, window_ms, 0
-        self.at_ms = self.since_ms = now_ms
-        self.level = level
-        self.added = 0
-
-    def drain(self, now_ms: int, limit: int) -> int:
-        """The level now. Empty is empty: a new time without a pause begins."""
-        self.limit = limit
-        passed_ms, self.at_ms = now_ms - self.at_ms, now_ms
-        level = self.level
-        if passed_ms > 0:  # a clock that was set back drains from where it stands
-            level -= passed_ms * limit
-        if level <= 0:
-            level = self.added = 0
-            self.since_ms = now_ms
-        self.level = level
-        return level
-
-    def fill(self, units: int) -> None:
-        self.level += units * self.window_ms
-        self.added += units
-
-    def take_back(self, units: int, mark: Mark) -> None:
-        """Give back what was not used, as far as it has not drained: what came after it drains last."""
-        if mark.since_ms == self.since_ms:
-            left = self.level - (self.added - mark.added) * self.window_ms
-            self.level -= max(0, min(units * self.window_ms, left))
 
 
 class MemoryCounter:
     """`now_ms` is monotonic. `share` says how much of a limit is this worker's, None all of it;
-    `starts_full` makes every bucket begin without anything left in it, for a time in which others may have
-    used what there was.
+    `starts_full` begins without anything left in any bucket, for a time in which others may have used what
+    there was.
     """
 
     def __init__(
         self, now_ms: Callable[[], int], share: Share | None = None, *, starts_full: bool = False
     ) -> None:
-        self._now_ms, self._share, self._starts_full = now_ms, share, starts_full
-        self._buckets: dict[str, Bucket] = {}
+        self._now_ms, self._share = now_ms, share
+        self._full_at_ms = now_ms() if starts_full else None
+        self._kept = Buckets()
+        self._buckets = self._kept.by_name
         self._under_way: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -75,8 +40,7 @@ class MemoryCounter:
     def admit(self, rules: tuple[Rule, ...], costs: Costs, member: str) -> Ticket | Refusal:
         """Take what the call costs of every rule, or nothing of any."""
         now_ms = self._now_ms()
-        if len(self._buckets) >= BUCKETS_MAX:
-            self._let_go(now_ms)
+        self._kept.make_room()  # before the call's own are looked up: none of them goes
         looked = [self._bucket(rule, now_ms) for rule in rules]
         worst, wait_ms = None, 0
         for rule, bucket in zip(rules, looked, strict=True):
@@ -105,8 +69,11 @@ class MemoryCounter:
         limit = rule.limit if self._share is None else self._share(rule.limit)
         bucket = self._buckets.get(rule.bucket)
         if bucket is None:
-            full = limit * window_ms if self._starts_full else 0
-            bucket = self._buckets[rule.bucket] = Bucket(rule, window_ms, now_ms, full)
+            if self._full_at_ms is None:
+                bucket = Bucket(rule, window_ms, limit, now_ms, 0)
+            else:
+                bucket = Bucket(rule, window_ms, limit, self._full_at_ms, limit * window_ms)
+            self._kept.add(bucket)
         bucket.rule = rule  # its limit may have changed
         bucket.drain(now_ms, limit)
         return bucket
@@ -127,17 +94,6 @@ class MemoryCounter:
         over = bucket.level + ((cost if cost < limit else limit) - limit) * bucket.window_ms
         return -(-over // limit) if over > 0 else 0
 
-    def _let_go(self, now_ms: int) -> None:
-        """Forget the buckets that have drained."""
-        kept = {
-            name: each
-            for name, each in self._buckets.items()
-            if each.level > (now_ms - each.at_ms) * each.limit
-        }
-        while len(kept) >= BUCKETS_MAX:  # every one of them in use: the oldest starts anew
-            del kept[next(iter(kept))]
-        self._buckets = kept
-
     def _enter(self, rule: Rule) -> Mark:
         self._under_way[rule.bucket] = self._under_way.get(rule.bucket, 0) + 1
         return Mark(rule, 1)
@@ -153,14 +109,23 @@ class MemoryCounter:
             if rule.window_ms is None:
                 self._leave(rule.bucket)
                 continue
-            bucket, more = self._buckets.get(rule.bucket), used[rule.index] - mark.taken
-            if bucket is None or not more:
-                continue
-            bucket.drain(now_ms, bucket.limit)
-            if more > 0:
-                bucket.fill(more)
-            else:
-                bucket.take_back(-more, mark)
+            more = used[rule.index] - mark.taken
+            if more:
+                self._correct(mark, more, now_ms)
+
+    def _correct(self, mark: Mark, more: int, now_ms: int) -> None:
+        """Add to a call's bucket what it used beyond what was taken, or give back what it did not use."""
+        bucket = self._buckets.get(mark.rule.bucket)
+        if bucket is not None:
+            bucket.drain(now_ms, bucket.limit)  # the limit of now: the call's own may be an old one
+        elif more > 0:
+            bucket = self._bucket(mark.rule, now_ms)
+        if bucket is None:
+            return
+        if more > 0:
+            bucket.owe(more)
+        else:
+            bucket.take_back(-more, mark)
 
     def _leave(self, name: str) -> None:
         left = self._under_way.get(name, 0) - 1
@@ -186,7 +151,7 @@ class MemoryCounter:
         first.
         """
         now_ms = self._now_ms()
-        for bucket in self._buckets.values():
+        for bucket in self._kept:
             level = bucket.level - (now_ms - bucket.at_ms) * bucket.limit
             if (units := min(-(-level // bucket.window_ms), bucket.added)) > 0:
                 bucket.added = 0

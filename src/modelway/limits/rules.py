@@ -18,6 +18,9 @@ MINUTE_MS = 60_000
 CONCURRENCY_WAIT_MS = 1_000
 # Of a limit that leaves this worker nothing: its share may grow with the next worker that leaves.
 NO_SHARE_WAIT_MS = MINUTE_MS
+# The most that a bucket holds, debts included. An answer of five minutes' worth still costs what it is; of
+# one that is longer the limit is no measure, and it shall not lock a key out for hours.
+DEBT_WINDOWS_MAX = 5
 
 Scope = Literal["key", "account"]
 # What a call takes: requests, input tokens, output tokens, one place among the calls under way.

@@ -22,6 +22,7 @@ from modelway.accounts.rates import RATE_MAX
 from modelway.limits.memory import MemoryCounter, Share
 from modelway.limits.rules import (
     CONCURRENCY_WAIT_MS,
+    DEBT_WINDOWS_MAX,
     REQUESTS,
     Costs,
     Mark,
@@ -57,9 +58,9 @@ class Scripts:
 
 def shipped() -> dict[str, bytes]:
     """The scripts of this package, each behind what they share."""
-    folder = files(__package__)
+    folder, numbers = files(__package__), b"local debt_windows_max = %d" % DEBT_WINDOWS_MAX
     return {
-        name: b"\n".join((folder / f"{part}.lua").read_bytes() for part in ("buckets", name))
+        name: b"\n".join((numbers, *((folder / f"{part}.lua").read_bytes() for part in ("buckets", name))))
         for name in SCRIPT_NAMES
     }
 
