@@ -297,6 +297,23 @@ def test_a_wrong_parameter_is_a_400_that_says_what_is_right(
     assert says in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        *(("/v1/usage", name) for name in ("group_by", "key", "member", "model", "provider")),
+        *(("/v1/usage/logs", name) for name in ("outcome", "status")),
+        ("/v1/billing/transactions", "type"),
+    ],
+)
+def test_a_filter_has_at_most_a_hundred_values(books: Books, path: str, name: str) -> None:
+    value = {"group_by": "day", "outcome": "ok", "status": "4xx", "type": "charge"}.get(name, "a")
+    assert books.get(f"{path}?{name}={','.join([value] * 100)}").status == 200
+
+    answer = books.get(f"{path}?{name}={','.join([value] * 99)}&{name}={value},{value}")
+    refused = assert_is_the_envelope(answer, 400, "invalid_request_error")
+    assert (refused["param"], "101 values" in refused["message"]) == (name, True)
+
+
 @pytest.mark.parametrize("value", ["%00", "%27%3B--", "%F0%9F%92%A5", "x" * 5000])
 def test_strange_values_find_nothing_and_break_nothing(books: Books, value: str) -> None:
     for name in ("model", "key", "member", "provider", "request_id"):

@@ -20,6 +20,7 @@ from modelway.store.usage import UsageRow
 
 OUTCOMES = (*NOT_FAILED, FAILED, *KINDS)
 TERMINAL = ("charge", "estimate", "void")  # of a call's entries, the one there is exactly one of
+FILTER_VALUES_MAX = 100  # of one filter: more than a person picks; every row is compared with each
 _STATUS = re.compile(r"([1-5])(\d\d|xx)", re.ASCII)
 _CURSOR = re.compile(r"(\d{1,14})\.([\w.]{0,64})", re.ASCII)
 _FIGURES = (*Sums._fields[:-1], "cost_usd", "cost_nano_usd")
@@ -176,8 +177,13 @@ def keys_of(asked: Asked, wanted: Sequence[str]) -> tuple[str, ...]:
 
 
 def parts_of(values: Sequence[str], param: str) -> tuple[str, ...]:
-    """What is repeated or stands between commas. Raises 400 for nothing at all between them."""
+    """What is repeated or stands between commas. Raises 400 for nothing at all between them, or too many."""
     parts = tuple(part.strip() for value in values for part in value.split(","))
+    if len(parts) > FILTER_VALUES_MAX:
+        raise CallError.invalid(
+            f"`{param}` has {len(parts)} values; at most {FILTER_VALUES_MAX} are looked for at once",
+            param=param,
+        )
     if not all(parts):
         raise CallError.invalid(f"`{param}` has an empty part; leave it out, or say which", param=param)
     return parts
@@ -226,13 +232,9 @@ async def _calls(asked: Asked, query: CallsQuery) -> Calls:
 def _models(asked: Asked, wanted: Sequence[str]) -> tuple[str, ...]:
     """As they are named, and the models that they name today."""
     names = parts_of(wanted, "model")
-    known = {}
-    for name in names:
-        try:
-            known[asked.services.registry.find(name).id] = True
-        except CallError:  # there is none of that name any more, or never was: nothing is found
-            continue
-    return tuple(dict.fromkeys((*names, *known)))
+    # Where there is none of that name any more, or never was, the name alone is looked for.
+    models = map(asked.services.registry.known, names)
+    return tuple(dict.fromkeys((*names, *(model.id for model in models if model is not None))))
 
 
 def _statuses(text: str) -> tuple[int, int]:

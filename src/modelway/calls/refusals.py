@@ -79,8 +79,5 @@ def row_without_meter(
 
 def _configured(name: str, services: Services) -> str | None:
     """The id of the model of that name; None if that is its id, or there is none."""
-    try:
-        id = services.registry.find(name).id
-    except CallError:
-        return None
-    return None if id == name else id
+    model = services.registry.known(name)
+    return None if model is None or model.id == name else model.id

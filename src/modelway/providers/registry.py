@@ -145,10 +145,14 @@ class Registry:
 
     def find(self, name: str) -> Model:
         """The model of that name; raises 404 with the nearest ids."""
-        found = self._by_name.get(name) or self._by_name.get(names.normalised(name)) or self._prefixed(name)
+        found = self.known(name)
         if found is None:
             raise self._unknown(name)
         return found
+
+    def known(self, name: str) -> Model | None:
+        """As `find`, of names that may well be nobody's: without the search for the nearest."""
+        return self._by_name.get(name) or self._by_name.get(names.normalised(name)) or self._prefixed(name)
 
     def _prefixed(self, name: str) -> Model | None:
         """`provider/model`: another spelling of one that is listed, or any at a provider open to it."""
