@@ -239,31 +239,3 @@ async def test_a_server_that_is_not_there_is_named_without_its_password() -> Non
         await Database.open("postgresql://me:hidden@127.0.0.1:1/name")
     assert "127.0.0.1:1/name" in str(caught.value)
     assert "hidden" not in str(caught.value)
-
-
-async def test_long_reads_leave_readers_to_the_others(database: Database) -> None:
-    """Nor does a caller that leaves free its place: the query it asked for is still on its thread."""
-    go, running = threading.Event(), threading.Semaphore(0)
-
-    def report(connection: Connection) -> str:
-        running.release()
-        go.wait()
-        return "done"
-
-    asked = [asyncio.ensure_future(database.read_long(report)) for _ in range(database_module.LONG_READS + 1)]
-    for _ in range(database_module.LONG_READS):
-        assert await asyncio.to_thread(running.acquire, timeout=PATIENCE_S)
-    asked[0].cancel()
-    await asyncio.sleep(0)
-
-    assert await database.read(lambda connection: names(connection)) is not None
-    assert not running.acquire(blocking=False), "the third runs beside two"
-    go.set()
-    assert await asyncio.gather(*asked[1:]) == ["done"] * database_module.LONG_READS
-
-
-async def test_too_many_long_reads_are_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_module, "LONG_READS_WAITING_MAX", 0)
-
-    with pytest.raises(CallError, match="are waiting"):
-        await database.read_long(names)

@@ -102,7 +102,7 @@ async def report(database: Database, calls: Calls, period: Period, by: tuple[str
         names = reports.names_of(connection, calls.account_id, ids["key"], ids["member"])
         return Report(period, by, groups, reports.total_of(groups.values()), names)
 
-    return await database.read_long(query)
+    return await database.read_long(query, calls.account_id)
 
 
 async def list_calls(
@@ -114,7 +114,7 @@ async def list_calls(
         rows, then = reports.list_calls(connection, calls, period.days(), after, limit)
         return _call_page(connection, calls, rows, then)
 
-    return await database.read_long(query)
+    return await database.read_long(query, calls.account_id)
 
 
 async def find_call(database: Database, calls: Calls, request_id: str) -> CallPage:
@@ -136,7 +136,7 @@ async def list_entries(
         found, then = entry_lists.list_entries(connection, wanted, period.days(), before, limit)
         return _entry_page(connection, wanted, found, then)
 
-    return await database.read_long(query)
+    return await database.read_long(query, wanted.account_id)
 
 
 async def entries_of_call(database: Database, wanted: Entries, request_id: str) -> EntryPage:

@@ -33,6 +33,7 @@ from modelway.store.connections import (
     unavailable,
 )
 from modelway.store.locks import ServingLock, WriteLock
+from modelway.store.long_reads import Stoppable, Turns
 from modelway.store.migrate import check_current
 from modelway.store.urls import Dialect, StoreError, create_sqlite_file, parse_url, sqlite_file
 from modelway.store.writer import Writer
@@ -41,8 +42,6 @@ from modelway.store.writer import Writer
 __all__ = ["Connection", "Database"]
 
 READERS = 4  # reads are key misses, polls and pages; four hide each other's round trips
-LONG_READS = 2  # reports at once: two readers are left for what calls wait for
-LONG_READS_WAITING_MAX = 32  # beyond it, half a minute of reports is waiting already
 READS_WAITING_MAX = 256  # a second's worth at 1 ms a read and four readers is 4,000: more is a flood
 HANG_TIMEOUT_S = 10.0  # twice the statement timeout: the server itself has stopped answering
 WRITE_WAIT_READY_MAX_S = 2.0  # a change takes milliseconds; below the 5 s after which a lock is given up
@@ -65,8 +64,7 @@ class Database:
         self._sessions: list[Session] = [writer.session]
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._reading = 0
-        self._long_reads = asyncio.Semaphore(LONG_READS)
-        self._long_reads_waiting = 0
+        self._long_reads = Turns()
         self._serving_lock: ServingLock | None = None
         self._trying: asyncio.Task[None] | None = None
         self._watching = asyncio.get_running_loop().create_task(self._watch())
@@ -125,28 +123,20 @@ class Database:
         finally:
             self._reading -= 1
 
-    async def read_long(self, query: Callable[[Connection], T]) -> T:
-        """As `read`, for what takes seconds: at most `LONG_READS` at a time, the others wait their turn.
+    async def read_long(self, query: Callable[[Connection], T], account_id: str) -> T:
+        """As `read`, for what takes seconds: a few at a time and one of each account, the others wait for
+        their turn. A caller that is cancelled stops the query, and so makes room.
 
         Raises what `query` raised, or CallError: unavailable, overloaded.
         """
-        if self._long_reads_waiting >= LONG_READS_WAITING_MAX:
-            message = f"{LONG_READS_WAITING_MAX} reports are waiting for the database; try again"
-            raise CallError("overloaded", message, retry_after_s=1)
-        self._long_reads_waiting += 1
-        try:
-            await self._long_reads.acquire()
-        finally:
-            self._long_reads_waiting -= 1
-        # A caller that leaves does not end the query, which keeps its reader until it is done.
-        reading = asyncio.get_running_loop().create_task(self.read(query))
-        reading.add_done_callback(self._long_read_done)
-        return await asyncio.shield(reading)
-
-    def _long_read_done(self, reading: asyncio.Task[T]) -> None:
-        self._long_reads.release()
-        if not reading.cancelled():
-            reading.exception()  # looked at: whoever asked may have left
+        async with self._long_reads.turn(account_id):
+            stoppable = Stoppable(query)
+            reading = asyncio.ensure_future(self.read(stoppable))
+            try:
+                return await asyncio.shield(reading)
+            except asyncio.CancelledError:
+                await stoppable.stop(reading)
+                raise
 
     @property
     def writes_waiting(self) -> int:
