@@ -142,3 +142,16 @@ def test_inside_a_stream_the_words_alone_decide(frame: dict[str, Any], kind: str
     error = error_from_object(frame)
 
     assert (error.kind.name, error.message) == (kind, "x")
+
+
+@pytest.mark.parametrize("said", ["o\0dd", "odd\n", "\ud800odd", "odd" + "\u202e"])
+def test_a_code_is_a_word_that_every_database_stores(said: str) -> None:
+    error = error_from_object({"error": {"message": "no", "code": said, "param": said}}, 400)
+
+    assert (error.code, error.param) == ("odd", "odd")
+
+
+def test_a_code_is_as_long_as_a_word() -> None:
+    error = error_from_object({"error": {"message": "no", "code": "x" * 60_000}}, 400)
+
+    assert error.code == "x" * 100

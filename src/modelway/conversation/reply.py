@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -30,6 +31,10 @@ class Stop(Struct, frozen=True):
     detail: str | None = None
     category: str | None = None
     raw: str = ""
+
+
+# A thousand times the longest context there is: what is more is a fault, and none that anybody pays for.
+COUNT_MAX = 1_000_000_000
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -71,6 +76,24 @@ class Usage(Struct, frozen=True, kw_only=True):
 
 # Every bucket of a usage; `estimated` and `ext` are no counts.
 _COUNTS = tuple(name for name in Usage.__struct_fields__ if name not in ("estimated", "ext"))
+
+
+def count_of(value: object) -> int | None:
+    """A provider's count of tokens or searches, however it is written; None for what is no count."""
+    if type(value) is int or type(value) is float:  # which a bool is not
+        return int(value) if 0 <= value <= COUNT_MAX else None
+    return None
+
+
+def are_counts(fields: Mapping[str, Any], *names: str) -> bool:
+    """Whether these of a provider's fields are counts, or are not there. Where one of the two that a call
+    is paid by is neither, its provider has counted nothing, and what it used is estimated.
+    """
+    for name in names:
+        value = fields.get(name)
+        if value is not None and count_of(value) is None:
+            return False
+    return True
 
 
 def _sum(first: int | None, second: int | None) -> int | None:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from modelway.conversation.errors import CallError
-from modelway.conversation.reply import Usage
+from modelway.conversation.reply import Usage, count_of
 from modelway.protocols import members
 from modelway.protocols.failures import error_from_object
 
@@ -171,8 +171,8 @@ def _read(body: bytes) -> _Answer:
 
 
 def _usage(raw: Mapping[str, Any] | None, request: EmbeddingsRequest) -> Usage:
-    tokens = (raw or {}).get("prompt_tokens")
-    if isinstance(tokens, int) and tokens >= 0:
+    tokens = count_of((raw or {}).get("prompt_tokens"))
+    if tokens is not None:
         return Usage(input_tokens=tokens)
     return Usage(input_tokens=request.input_tokens, estimated=True)
 

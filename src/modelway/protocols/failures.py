@@ -117,7 +117,7 @@ def error_from_object(obj: Mapping[str, Any], status: int | None = None) -> Call
     inner = obj.get("error", obj)
     fields: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {"message": inner}
     message = _message(fields, obj) or _default_message(status)
-    code, param = _word(fields.get("code")), fields.get("param")
+    code = _word(fields.get("code"))
     words = [code, _word(fields.get("status")), _word(fields.get("type"))]
     if status is None:
         status = _status_inside(fields)
@@ -126,12 +126,12 @@ def error_from_object(obj: Mapping[str, Any], status: int | None = None) -> Call
         return CallError(kind, _OUR_CREDENTIAL)
     # Anthropic's stable machine code: its SDKs act on it (they begin a lost thread anew).
     details = fields.get("details")
-    stable = details.get("error_code") if isinstance(details, Mapping) else None
+    stable = _word(details.get("error_code")) if isinstance(details, Mapping) else None
     return CallError(
         kind,
         redacted(message),
-        details={"error_code": stable} if isinstance(stable, str) and len(stable) <= WORD_CHARS_MAX else None,
-        param=param if isinstance(param, str) else None,
+        details={"error_code": stable} if stable else None,
+        param=_word(fields.get("param")),
         code=code if code and kind not in _OWN_CODE else None,
         retry_after_s=RETRY_AFTER_S_DEFAULT if kind in _BUSY else None,
     )
@@ -179,7 +179,10 @@ def _default_message(status: int | None) -> str:
 
 
 def _word(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """One line of what a machine reads: it stands in logs, and in databases that do not take every letter."""
+    if not isinstance(value, str):
+        return None
+    return "".join(filter(str.isprintable, value[:WORD_CHARS_MAX])) or None
 
 
 def _status_inside(fields: Mapping[str, Any]) -> int | None:

@@ -128,7 +128,8 @@ class MessagesReader:
         self._stop = merged(self._stop, data.get("delta") or {})
         if data.get("usage"):
             self._usage = merged(self._usage, data["usage"])
-            self._events.append(UsageReported(read_usage(self._usage)))
+            if (usage := read_usage(self._usage)) is not None:
+                self._events.append(UsageReported(usage))
 
     def _message_stop(self, data: Fields) -> None:
         self._close()

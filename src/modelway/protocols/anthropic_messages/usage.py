@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelway.conversation.reply import Stop, Usage
+from modelway.conversation.reply import Stop, Usage, are_counts, count_of
 from modelway.conversation.translation import Translation
 from modelway.protocols.anthropic_messages.wire import NAME, STOP_REASONS, STOP_WORDS
 
@@ -23,30 +23,41 @@ _COUNTED = frozenset(
 )
 
 
-def read_usage(fields: Fields) -> Usage:
-    """A `usage` object. What was written to the cache without a split by life counts as 5 minutes."""
+def read_usage(fields: Fields) -> Usage | None:
+    """A `usage` object; None when it holds no counts. What was written to the cache without a split by life
+    counts as 5 minutes.
+    """
+    if not are_counts(fields, "input_tokens", "output_tokens"):
+        return None
     long, short = _cache_writes(fields)
-    details = fields.get("output_tokens_details") or {}
     rest = {name: value for name, value in fields.items() if name not in _COUNTED and value is not None}
+    tools = _inner(rest, "server_tool_use")
+    if not tools:
+        rest.pop("server_tool_use", None)
     return Usage(
-        input_tokens=fields.get("input_tokens") or 0,
-        cache_read_tokens=fields.get("cache_read_input_tokens"),
+        input_tokens=count_of(fields.get("input_tokens")) or 0,
+        cache_read_tokens=count_of(fields.get("cache_read_input_tokens")),
         cache_write_5m_tokens=short,
         cache_write_1h_tokens=long,
-        output_tokens=fields.get("output_tokens") or 0,
-        reasoning_tokens=details.get("thinking_tokens"),
-        web_searches=(fields.get("server_tool_use") or {}).get("web_search_requests"),
+        output_tokens=count_of(fields.get("output_tokens")) or 0,
+        reasoning_tokens=count_of(_inner(fields, "output_tokens_details").get("thinking_tokens")),
+        web_searches=count_of(tools.get("web_search_requests")),
         ext={NAME: rest} if rest else {},
     )
 
 
+def _inner(fields: Fields, name: str) -> Fields:
+    value = fields.get(name)
+    return value if isinstance(value, dict) else {}
+
+
 def _cache_writes(fields: Fields) -> tuple[int | None, int | None]:
     """Tokens written for an hour and for five minutes."""
-    total = fields.get("cache_creation_input_tokens")
-    split = fields.get("cache_creation") or {}
-    long = split.get("ephemeral_1h_input_tokens")
+    total = count_of(fields.get("cache_creation_input_tokens"))
+    split = _inner(fields, "cache_creation")
+    long = count_of(split.get("ephemeral_1h_input_tokens"))
     if total is None:
-        return long, split.get("ephemeral_5m_input_tokens")
+        return long, count_of(split.get("ephemeral_5m_input_tokens"))
     return long, max(0, total - (long or 0))
 
 

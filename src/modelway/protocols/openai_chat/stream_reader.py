@@ -183,7 +183,7 @@ class ChunkReader:
 
     def _report(self, usage: Json) -> None:
         read = read_usage(usage)
-        if read != self._usage:
+        if read is not None and read != self._usage:
             self._usage = read
             self._events.append(UsageReported(read))
 

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelway.conversation.reply import Usage
+from modelway.conversation.reply import Usage, are_counts, count_of
 
 Json = dict[str, Any]
 _CHARACTERS_PER_TOKEN = 4  # of an answer whose provider counted nothing
 
 
-def read_usage(usage: Json) -> Usage:
-    """Chat's object as buckets that do not overlap; a cache larger than the prompt makes no negative."""
+def read_usage(usage: Json) -> Usage | None:
+    """Chat's object as buckets that do not overlap; a cache larger than the prompt makes no negative.
+    None when it holds no counts.
+    """
+    if not are_counts(usage, "prompt_tokens", "completion_tokens"):
+        return None
     details, answered = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     read = written = heard = reasoned = said = None
     ext = {}
     if isinstance(details, dict):
-        read, written = _tokens(details.get("cached_tokens")), _tokens(details.get("cache_write_tokens"))
-        heard = _tokens(details.get("audio_tokens"))
+        read, written = count_of(details.get("cached_tokens")), count_of(details.get("cache_write_tokens"))
+        heard = count_of(details.get("audio_tokens"))
     if isinstance(answered, dict):
-        reasoned, said = _tokens(answered.get("reasoning_tokens")), _tokens(answered.get("audio_tokens"))
+        reasoned, said = count_of(answered.get("reasoning_tokens")), count_of(answered.get("audio_tokens"))
         ext = {"chat": answered} if "accepted_prediction_tokens" in answered else {}
     if read is None:  # DeepSeek's name for it
-        read = _tokens(usage.get("prompt_cache_hit_tokens"))
-    prompt = _tokens(usage.get("prompt_tokens")) or 0
+        read = count_of(usage.get("prompt_cache_hit_tokens"))
+    prompt = count_of(usage.get("prompt_tokens")) or 0
     return Usage(
         input_tokens=max(0, prompt - (read or 0) - (written or 0)),
         cache_read_tokens=read,
         cache_write_5m_tokens=written,
-        output_tokens=_tokens(usage.get("completion_tokens")) or 0,
+        output_tokens=count_of(usage.get("completion_tokens")) or 0,
         reasoning_tokens=reasoned,
         audio_input_tokens=heard,
         audio_output_tokens=said,
@@ -68,10 +72,3 @@ def write_usage(usage: Usage | None) -> Json:
             "rejected_prediction_tokens": kept.get("rejected_prediction_tokens") or 0,
         },
     }
-
-
-def _tokens(value: object) -> int | None:
-    """A count, however it is written; None for what is none."""
-    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return max(0, int(value))

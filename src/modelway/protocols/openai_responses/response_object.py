@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelway.conversation.errors import CallError
-from modelway.conversation.reply import Stop, Usage
+from modelway.conversation.reply import Stop, Usage, are_counts, count_of
 from modelway.conversation.request import Conversation
 from modelway.conversation.translation import Translation
 from modelway.protocols.openai_responses.content import NAME
@@ -139,33 +139,28 @@ def write_usage(usage: Usage) -> Wire:
 def read_usage(response: Wire) -> Usage | None:
     """The usage of a response object; None if it has none. Never negative, whatever was sent."""
     raw = response.get("usage")
-    if not isinstance(raw, dict):
+    if not isinstance(raw, dict) or not are_counts(raw, "input_tokens", "output_tokens"):
         return None
     details = raw.get("input_tokens_details")
     details = details if isinstance(details, dict) else {}
     output_details = raw.get("output_tokens_details")
     output_details = output_details if isinstance(output_details, dict) else {}
-    cached, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
-    long_lived = min(_count(details, "ttl_12h_tokens") or 0, written or 0)
-    total = _count(raw, "input_tokens") or 0
+    cached, written = count_of(details.get("cached_tokens")), count_of(details.get("cache_write_tokens"))
+    long_lived = min(count_of(details.get("ttl_12h_tokens")) or 0, written or 0)
+    total = count_of(raw.get("input_tokens")) or 0
     return Usage(
         input_tokens=max(0, total - (cached or 0) - (written or 0)),
         cache_read_tokens=cached,
         cache_write_5m_tokens=None if written is None else written - long_lived,
         cache_write_1h_tokens=long_lived or None,
-        output_tokens=_count(raw, "output_tokens") or 0,
-        reasoning_tokens=_count(output_details, "reasoning_tokens"),
+        output_tokens=count_of(raw.get("output_tokens")) or 0,
+        reasoning_tokens=count_of(output_details.get("reasoning_tokens")),
         web_searches=_searches(response),
     )
 
 
-def _count(fields: Wire, name: str) -> int | None:
-    value = fields.get(name)
-    return max(0, int(value)) if isinstance(value, int | float) else None
-
-
 def _searches(response: Wire) -> int | None:
     match response.get("tool_usage"):
-        case {"web_search": {"num_requests": int(count)}}:
-            return count
+        case {"web_search": {"num_requests": count}}:
+            return count_of(count)
     return None
