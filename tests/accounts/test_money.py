@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelway.accounts.money import Price, cost_of, format_usd, parse_usd, version_of, worst_cost
+from modelway.accounts.money import (
+    COST_NANO_USD_MAX,
+    Price,
+    cost_of,
+    format_usd,
+    parse_usd,
+    version_of,
+    worst_cost,
+)
 from modelway.conversation.errors import CallError
-from modelway.conversation.reply import Usage
+from modelway.conversation.reply import COUNT_MAX, Usage
 
 amounts = st.integers(0, 10**18 - 1)
 tokens = st.integers(0, 10**7)
@@ -144,3 +152,11 @@ def test_every_price_has_its_own_name() -> None:
         len({version_of(each) for each in (one, Price(2, 1), Price(1, 2, 1), Price(1, 2, tiers=((5, one),)))})
         == 4
     )
+
+
+def test_no_cost_is_more_than_a_database_can_add_up() -> None:
+    dear = Price(10**18, 10**18, web_search=10**18)
+
+    assert cost_of(Usage(output_tokens=COUNT_MAX), dear) == COST_NANO_USD_MAX
+    assert cost_of(Usage(web_searches=COUNT_MAX), dear) == COST_NANO_USD_MAX
+    assert worst_cost(dear, 1, 10**30) == COST_NANO_USD_MAX

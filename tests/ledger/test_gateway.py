@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -184,3 +185,58 @@ def test_a_call_that_fails_upstream_costs_nothing_and_is_on_the_statement(
 
     until(lambda: ask(database_url, lined).get("void"), "the void line")
     assert shown(paid, "us")["available_usd"] == "1.00"
+
+
+def test_while_its_books_cannot_be_opened_a_gateway_asks_no_provider_in_vain(
+    start: Callable[[int], Gateway], upstream: ScriptedUpstream
+) -> None:
+    """A folder where a dead worker's notes are looked for can be read by nobody."""
+    free = start(1)
+    free.api_key = open_account(free, "free", billing="postpaid")
+    unreadable = free.data_dir / "sent" / "wrk_1.0.sent"
+    unreadable.mkdir(parents=True)
+    free.launch()
+    until(lambda: free.status_of("/livez") == 200, "/livez 200")
+
+    assert free.status_of("/readyz") == 503
+    assert [asked(free).status for _ in range(3)] == [503] * 3
+    assert not upstream.calls
+
+    unreadable.rmdir()
+    until(lambda: free.status_of("/readyz") == 200, "/readyz 200")
+    assert asked(free).status == 200
+
+
+def test_a_count_that_no_model_can_reach_is_no_count_and_the_call_is_booked_all_the_same(
+    paid: Gateway, upstream: ScriptedUpstream, database_url: str
+) -> None:
+    counted = ANSWER.replace(b'"prompt_tokens": 9', b'"prompt_tokens": 10000000000000000000')
+    assert counted != ANSWER
+    upstream.answers(CHAT, whole(counted))
+    paid.api_key = open_account(paid, "us", usd=1)
+    paid.start()
+
+    assert asked(paid).status == 200
+
+    until(lambda: ask(database_url, lined).get("estimate"), "the estimate")
+    (row,) = ask(database_url, lambda c: c.execute(select(usage)).all())
+    assert row.estimated
+    assert 0 < row.input_tokens < 100
+    assert shown(paid, "us")["held_usd"] == "0.00"
+
+
+def test_a_providers_code_is_stored_as_a_word(
+    paid: Gateway, upstream: ScriptedUpstream, database_url: str
+) -> None:
+    odd = json.dumps({"error": {"message": "no", "code": "o\0dd\n" + "x" * 60_000}}).encode()
+    upstream.answers(CHAT, whole(odd, status=400))
+    paid.api_key = open_account(paid, "us", usd=1)
+    paid.start()
+
+    assert asked(paid).status == 400
+
+    until(lambda: ask(database_url, lined).get("void"), "the void line")
+    (code,) = ask(database_url, lambda c: c.execute(select(usage.c.error_code)).scalars().all())
+    assert code is not None
+    assert code.startswith("oddx")
+    assert len(code) <= 100

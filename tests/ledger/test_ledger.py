@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,6 +26,7 @@ from tests.ledger.books import (
     settled,
     unlimited,
 )
+from tests.store.rows import stored
 
 pytestmark = pytest.mark.anyio
 
@@ -165,6 +167,44 @@ async def test_a_line_of_the_ledger_cannot_be_changed(database: Database, ledger
 
 def _by_attempt(line: Entry) -> tuple[str, str]:
     return line.attempt_id or "", line.kind
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"error_code": "\0"}, {"input_tokens": 10**19}, {"duration_ms": 2**40}, {"provider": "\ud800"}],
+    ids=["NUL", "a count", "a time", "half a letter"],
+)
+async def test_a_row_that_cannot_be_stored_leaves_nothing_held_and_is_stored_as_far_as_it_can_be(
+    database: Database, ledger: Ledger, odd: dict[str, Any]
+) -> None:
+    account = await prepaid(database, 1_000)
+    first, second = (await hold(ledger, account, 400))[0], (await hold(ledger, account, 400))[0]
+    row, settlement = settled(first, 100)
+
+    ledger.append(row._replace(**odd), settlement)
+    ledger.append(*settled(second, 200))
+    await ledger.flush()
+
+    money = await has(database, account)
+    assert (money.posted_nano_usd, money.held_nano_usd) == (300, 0)
+    assert {row.request_id: row.cost_nano_usd for row in await stored(database)} == {
+        first.attempt_id: 100,
+        second.attempt_id: 200,
+    }
+
+
+async def test_a_row_that_cannot_be_stored_at_all_leaves_nothing_held(
+    database: Database, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    account = await prepaid(database, 1_000)
+    opened, _ = await hold(ledger, account, 400)
+    row, settlement = settled(opened, 0, "void")
+
+    ledger.append(row._replace(protocol=None), settlement)  # type: ignore[arg-type]  # no such row is made
+    await ledger.flush()
+
+    assert (await has(database, account)).available_nano_usd == 1_000
+    assert opened.attempt_id in caplog.text
 
 
 async def test_every_attempt_has_its_line(database: Database, ledger: Ledger) -> None:

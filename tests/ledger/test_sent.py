@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from modelway.conversation.errors import CallError
 from modelway.manage.people import create_account
 from modelway.store import sent
 from modelway.store.database import Database
+from modelway.store.entries import UNLIMITED, Hold
 from modelway.store.ledger import Ledger
 from modelway.store.posting import Granted, Opening
 from modelway.store.sent import SentLog, left_behind, taken
@@ -126,6 +129,65 @@ async def test_a_file_is_emptied_when_all_that_is_noted_in_it_is_written(
 
     log.close()
     await ledger.close()
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        pytest.param(
+            lambda line: bytes(len(line) // 2) + line[len(line) // 2 :], id="a page that never got down"
+        ),
+        pytest.param(lambda line: b'["hold of another release"]\n', id="another release's"),
+        pytest.param(lambda line: b"\xff\xfe" + line, id="no text"),
+    ],
+)
+async def test_a_line_that_cannot_be_read_holds_up_neither_the_others_nor_the_start(
+    database: Database,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    spoilt: Callable[[bytes], bytes],
+) -> None:
+    account = (await create_account(database, "us")).id
+    dead = Ledger(database, sent_folder=tmp_path)
+    await dead._joined
+    await die(dead)
+    lost = [unlimited(new_hold(dead, account)) for _ in range(3)]
+    for each in lost:
+        dead.reserve(each)
+    assert dead._sent is not None
+    killed(dead._sent)
+    path = next(each for each in left_behind(tmp_path) if has_notes(each))
+    noted = path.read_bytes().rstrip(b"\0").splitlines(keepends=True)
+    path.write_bytes(b"".join([noted[0], spoilt(noted[1]), noted[2]]))
+    kept = path.read_bytes()
+
+    living = Ledger(database, sent_folder=tmp_path)
+    async with asyncio.timeout(10):
+        await living._joined
+    await until(lambda: no_hold_is_open(database))
+
+    found = [line.attempt_id for line in await lines(database, "us")]
+    assert found == [lost[0].attempt_id, lost[2].attempt_id]
+    assert path.with_suffix(".bad").read_bytes() == kept
+    said = [record.getMessage() for record in caplog.records if "cannot be read" in record.getMessage()]
+    assert len(said) == 1
+    assert "1 of 3 lines" in said[0]
+    assert account not in caplog.text
+    await living.close()
+    await assert_books_agree(database)
+    assert left_behind(tmp_path) == []
+
+
+async def test_a_line_behind_a_page_that_never_got_down_is_read(tmp_path: Path) -> None:
+    log = SentLog(tmp_path, "wrk_1")
+    noted = Hold("req_1", "acct_1", "key_1", None, "wrk_1", 0, UNLIMITED, 1, "chat", "small", True, None)
+    log.note(noted, Opening(noted))
+    killed(log)
+    path = next(each for each in left_behind(tmp_path) if has_notes(each))
+    path.write_bytes(bytes(4096) + path.read_bytes())
+
+    with taken(path) as found:
+        assert found == [noted]
 
 
 async def test_a_line_that_was_cut_off_is_passed_over(database: Database, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from modelway.conversation.reply import Usage
 
 NANO_PER_USD = 1_000_000_000
 TOKENS_PER_PRICE = 1_000_000
+COST_NANO_USD_MAX = 10**16  # ten million dollars for one call is a slip in a price, and fits every column
 DECIMAL_PLACES_MAX = 9  # nano
 WHOLE_DIGITS_MAX = (
     9  # 999,999,999 USD is 1e18 nano-dollars: the next digit leaves a database's 64-bit integer
@@ -85,7 +86,8 @@ def cost_of(usage: Usage, price: Price) -> int:
         said = min(usage.audio_output_tokens or 0, usage.output_tokens)
         total += heard * (_or(at.audio_input, at.input) - at.input)
         total += said * (_or(at.audio_output, at.output) - at.output)
-    return -(-total // TOKENS_PER_PRICE) + (usage.web_searches or 0) * price.web_search
+    cost = -(-total // TOKENS_PER_PRICE) + (usage.web_searches or 0) * price.web_search
+    return min(cost, COST_NANO_USD_MAX)
 
 
 def worst_cost(price: Price, prompt_tokens: int, output_tokens: int, *, writes_cache: bool = False) -> int:
@@ -95,10 +97,11 @@ def worst_cost(price: Price, prompt_tokens: int, output_tokens: int, *, writes_c
     reach is looked at: a longer context is usually dearer, but nothing says it must be.
     """
     reachable = [price, *(tier for above, tier in price.tiers if prompt_tokens > above)]
-    return max(
+    most = max(
         -(-(prompt_tokens * _dearest_input(at, writes_cache) + output_tokens * at.output) // TOKENS_PER_PRICE)
         for at in reachable
     )
+    return min(most, COST_NANO_USD_MAX)
 
 
 @lru_cache(maxsize=4096)  # one per model

@@ -47,10 +47,13 @@ def livez(services: Services) -> Answer:
 
 
 def readyz(services: Services) -> Answer:
-    """200 while new calls are welcome: not draining, the database answers, and keys are known to be good."""
+    """200 while new calls are welcome: not draining, the database answers, what the dead held is
+    resolved, and keys are known to be good.
+    """
 
     async def answer(scope: Scope, client: AsgiClient) -> None:
-        is_ready = services.keys.is_fresh and await services.database.is_ready()
+        is_ready = services.keys.is_fresh and services.usage_log.is_joined
+        is_ready = is_ready and await services.database.is_ready()
         state = "draining" if services.draining else "ready" if is_ready else "database unavailable"
         engine = services.engine.state if services.engine else "off"
         said = {"status": state, "local_model": engine}

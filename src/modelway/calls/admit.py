@@ -105,7 +105,7 @@ async def _reserve(meter: Meter) -> None:
     amounts = () if price is None else amounts_of(meter, price)
     hold = hold_of(meter, price, amounts[0] if amounts else 0, limited=is_limited)
     claim = ledger.wanted.pop(meter.call.id, None)
-    if not is_limited and claim is None and not services.database.is_failing:
+    if not is_limited and claim is None and ledger.is_joined and not services.database.is_failing:
         meter.reservation = ledger.reserve(hold)  # written while the provider is asked: `Meter.ready`
         return
     if not is_limited:  # or nothing can be written just now, and no provider is asked in vain

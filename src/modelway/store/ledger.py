@@ -33,7 +33,7 @@ from modelway.store.claims import Claim
 from modelway.store.connections import reason, unavailable
 from modelway.store.database import Database
 from modelway.store.entries import Cap, Hold, Settlement, checkpoint
-from modelway.store.posting import Batch, Opening, Record, post
+from modelway.store.posting import Batch, Opening, Record, in_parts, post
 from modelway.store.usage_rows import UsageRow, storable
 
 FLUSH_EVERY_S = 0.02  # a report is this late; at 5,000 calls/s a hundred rows share one commit
@@ -106,6 +106,11 @@ class Ledger:
         self._tending = asyncio.get_running_loop().create_task(self._tend())
 
     # --- what calls ask -----------------------------------------------------------------------
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether holds can be written: before, whatever is sent to a provider may be in vain."""
+        return self._joined.done()
 
     @property
     def is_full(self) -> bool:
@@ -219,7 +224,7 @@ class Ledger:
 
     async def _post_in_background(self) -> None:
         try:
-            if not self._joined.done():
+            if not self.is_joined:
                 await asyncio.shield(self._joined)
             while self._openings or self._is_due():
                 try:
@@ -281,18 +286,35 @@ class Ledger:
         singles += [Batch([], [each], batch.new_prices, batch.now_ms) for each in batch.records]
         for number, single in enumerate(singles):
             try:
-                outcomes = await self._database.write(partial(post, batch=single))
+                await self._post_one(single)
             except (CallError, asyncio.CancelledError) as error:
                 for rest in reversed(singles[number:]):
                     self._put_back(rest, error if isinstance(error, CallError) else unavailable())
                 raise
-            except Exception as error:  # as above
-                what = single.records[0].row.request_id if single.records else "a reservation"
-                _log.error("%s cannot be stored: %s", what, reason(error))
-                self._put_back(Batch(single.openings), CallError("internal", "The gateway failed"))
-            else:
-                for opening, outcome in zip(single.openings, outcomes, strict=True):
-                    opening.ended(outcome)
+
+    async def _post_one(self, single: Batch) -> None:
+        what = single.records[0].row.request_id if single.records else "a reservation"
+        try:
+            outcomes = await self._database.write(partial(post, batch=single))
+        except CallError:
+            raise
+        except Exception as error:  # as above
+            _log.error("%s cannot be stored: %s", what, reason(error))
+            self._put_back(Batch(single.openings), CallError("internal", "The gateway failed"))
+            await self._write_each(in_parts(single), what)
+        else:
+            for opening, outcome in zip(single.openings, outcomes, strict=True):
+                opening.ended(outcome)
+
+    async def _write_each(self, changes: list[Callable[[Connection], None]], what: str) -> None:
+        """One that fails does not stop the others. Raises CallError if the database is away."""
+        for change in changes:
+            try:
+                await self._database.write(change)
+            except CallError:
+                raise
+            except Exception as error:  # as above: it is alone in what it says
+                _log.error("a part of %s cannot be stored: %s", what, reason(error))
 
     # --- looking after ------------------------------------------------------------------------
 
@@ -375,6 +397,12 @@ class Ledger:
                     live.end(CallError("no_credit", "The API key of this call has got another limit"))
 
     async def _look_after(self) -> None:
+        """The lease first: whatever else goes wrong, this worker lives. On SQLite one process serves: nobody
+        else can die, and nobody asks whether we did.
+        """
+        may_sweep = self._database.dialect != "sqlite" and await self._database.write(
+            partial(_renewed, self.worker_id, self._now_ms)
+        )
         self._end_overspent()
         await self._end_dead_keys()
         await self._note_thresholds()
@@ -384,12 +412,18 @@ class Ledger:
             if (progress := live.progress()) is not None
         ]
         if seen:
-            await self._database.write(partial(checkpoint, seen=seen))
+            await self._checkpoint(seen)
         await self._forget_claims()
-        if self._database.dialect == "sqlite":
-            return  # one process serves: nobody else can die, and nobody asks whether we did
-        if await self._database.write(partial(_renewed, self.worker_id, self._now_ms)):
+        if may_sweep:
             await self._sweep()
+
+    async def _checkpoint(self, seen: list[tuple[int, int, int, str]]) -> None:
+        try:
+            await self._database.write(partial(checkpoint, seen=seen))
+        except CallError:
+            raise
+        except Exception:  # one of them is not to the database's liking
+            await self._write_each([partial(checkpoint, seen=[each]) for each in seen], "a checkpoint")
 
     def _end_overspent(self) -> None:
         """A stream may not go on for longer than what was set aside for it lasts."""

@@ -17,7 +17,7 @@ from modelway.store.claims import Claim, Kept
 from modelway.store.entries import Cap, Hold, Settlement
 from modelway.store.schema import prices
 from modelway.store.statements import insert_for
-from modelway.store.usage_rows import UsageRow, add
+from modelway.store.usage_rows import UsageRow, add, storable_anyhow
 
 
 class Granted(NamedTuple):
@@ -126,6 +126,20 @@ def post(connection: Connection, batch: Batch) -> list[Outcome]:
     if batch.new_prices:
         _store_prices(connection, batch)
     return _open(connection, batch.openings)
+
+
+def in_parts(batch: Batch) -> list[Callable[[Connection], None]]:
+    """Calls that ended as changes that stand alone, for when they cannot be posted as they are: whatever is
+    wrong with a row, the money that was set aside for its call is free again.
+    """
+    settlements = [each.settlement for each in batch.records if each.settlement is not None]
+    rows = [storable_anyhow(each.row) for each in batch.records]
+    parts: list[Callable[[Connection], None]] = [
+        lambda connection: entries.settle(connection, settlements),
+        lambda connection: add(connection, rows),
+        lambda connection: _store_prices(connection, batch),
+    ]
+    return parts if batch.records else []
 
 
 def _open(connection: Connection, openings: list[Opening]) -> list[Outcome]:

@@ -8,6 +8,7 @@ before the request leaves, lets the next start open the hold that a killed proce
 from __future__ import annotations
 
 import fcntl
+import logging
 import mmap
 import os
 from collections.abc import Iterator
@@ -27,8 +28,10 @@ FILES = 2
 ROOM_BYTES = 64 * 1024  # beyond it, at a time; a line has a few hundred bytes
 RESTORED_MAX = 500  # holds looked up in one statement
 SUFFIX = ".sent"
+BAD_SUFFIX = ".bad"  # of a file that is kept because not all of it could be read; nothing looks for it
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Hold).decode
+_log = logging.getLogger(__name__)
 
 
 class SentLog:
@@ -118,17 +121,33 @@ def left_behind(folder: Path) -> list[Path]:
 
 @contextmanager
 def taken(path: Path) -> Iterator[list[Hold]]:
-    """The calls noted by a dead worker, none if it lives. The file goes once they have been dealt with."""
+    """The calls noted by a dead worker, none if it lives. The file goes once they have been dealt with, or is
+    set aside where a line cannot be read: the power failed, or another release wrote it.
+    """
     descriptor = _locked(path)
     if descriptor is None:
         yield []
         return
     try:
         lines = path.read_bytes().rstrip(b"\0").splitlines(keepends=True)
-        yield [_decode(line) for line in lines if line.endswith(b"\n")]  # it may have died in a line
-        path.unlink(missing_ok=True)
+        lines = [line for line in lines if line.endswith(b"\n")]  # it may have died in a line
+        noted = [hold for hold in map(_read, lines) if hold is not None]
+        yield noted
+        if len(noted) == len(lines):
+            path.unlink(missing_ok=True)
+        else:
+            bad = path.rename(path.with_suffix(BAD_SUFFIX))
+            count = len(lines) - len(noted)
+            _log.error("%d of %d lines of %s cannot be read; it is set aside", count, len(lines), bad)
     finally:
         os.close(descriptor)
+
+
+def _read(line: bytes) -> Hold | None:
+    try:
+        return _decode(line.lstrip(b"\0"))  # a page before it may never have got to the disk
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def _locked(path: Path) -> int | None:

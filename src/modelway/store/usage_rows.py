@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import BigInteger, Connection
 
 from modelway.store.batches import insert_rows
 from modelway.store.schema import usage
@@ -46,6 +46,9 @@ class UsageRow(NamedTuple):
     model: str | None = None
 
 
+_MOST = tuple(2**63 - 1 if isinstance(column.type, BigInteger) else 2**31 - 1 for column in usage.c)
+
+
 def add(connection: Connection, rows: list[UsageRow]) -> None:
     """Insert rows; one whose request id is there already is left alone, so that writing twice is harmless."""
     insert_rows(connection, usage, rows)
@@ -54,7 +57,23 @@ def add(connection: Connection, rows: list[UsageRow]) -> None:
 def storable(row: UsageRow) -> UsageRow:
     """`row` with what a client wrote as something every database stores: PostgreSQL takes no NUL."""
     asked = row.model_asked
-    if asked.isprintable() and len(asked) <= MODEL_CHARACTERS_MAX:
+    if len(asked) <= MODEL_CHARACTERS_MAX and asked.isprintable():
         return row
-    shown = ascii(asked[:MODEL_CHARACTERS_MAX])[1:-1][:MODEL_CHARACTERS_MAX]
-    return row._replace(model_asked=shown)
+    return row._replace(model_asked=_shown(asked))
+
+
+def storable_anyhow(row: UsageRow) -> UsageRow:
+    """What is left of a row that a database has refused: every word legible, every number in its column."""
+    return UsageRow._make(map(_plain, row, _MOST))
+
+
+def _plain(value: object, most: int) -> object:
+    if isinstance(value, str):
+        return _shown(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(0, min(value, most))
+    return value
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:MODEL_CHARACTERS_MAX])[1:-1][:MODEL_CHARACTERS_MAX]
