@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
+from sqlalchemy import Connection, select
+
 from modelway.manage import money
 from modelway.manage.people import create_account
 from modelway.store.audit import audit
@@ -12,6 +14,7 @@ from modelway.store.entries import UNLIMITED, Entry, Hold, Settlement
 from modelway.store.ledger import Ledger
 from modelway.store.people import Money, money_of
 from modelway.store.posting import Outcome
+from modelway.store.schema import entries
 from modelway.store.usage import UsageRow
 from tests.store.rows import usage_row
 
@@ -85,7 +88,13 @@ async def has(database: Database, account_id: str) -> Money:
 
 async def lines(database: Database, account: str) -> list[Entry]:
     """The statement, oldest first."""
-    return (await money.list_entries(database, account))[::-1]
+
+    def query(connection: Connection) -> list[Entry]:
+        found = money.find_account(connection, account)
+        of_it = select(entries).where(entries.c.account_id == found.id)
+        return [Entry(*row) for row in connection.execute(of_it.order_by(entries.c.id))]
+
+    return await database.read(query)
 
 
 async def assert_books_agree(database: Database) -> None:

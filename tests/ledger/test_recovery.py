@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import pytest
 from sqlalchemy import Connection, select, update
 
+from modelway.accounts.keys import Key
+from modelway.conversation.errors import CallError
+from modelway.manage import money
 from modelway.store.claims import Claim, Kept
 from modelway.store.database import Database
 from modelway.store.entries import Cap, checkpoint
@@ -28,6 +32,8 @@ from tests.store.rows import stored
 from tests.store.waiting import until
 
 pytestmark = pytest.mark.anyio
+
+KEY = Key(id="key_1", account_id="", name="k", masked="m", created_at_ms=0)
 
 
 async def die(ledger: Ledger) -> None:
@@ -133,6 +139,71 @@ async def test_a_worker_that_was_taken_for_dead_corrects_the_estimate(
     assert [(line.kind, line.amount_nano_usd) for line in late] == ([(kind, amount)] if kind else [])
     assert (await has(database, account)).available_nano_usd == left
     await slow.close()
+    await assert_books_agree(database)
+
+
+@pytest.mark.parametrize(("refunded", "returned"), [(150, None), (120, 30), (50, 100), (20, 100)])
+async def test_a_late_correction_and_refunds_together_give_back_no_more_than_was_charged(
+    database: Database, refunded: int, returned: int | None
+) -> None:
+    account = await prepaid(database, 1_000)
+    slow = Ledger(database)
+    opened, _ = await hold(slow, account, 400)
+    await database.write(lambda connection: checkpoint(connection, [(11, 5, 150, opened.attempt_id)]))
+    await database.write(lambda c: c.execute(update(workers).values(lease_until_ms=1)))
+    await database.write(lambda connection: recover(connection, "wrk_other", NOW_MS))
+    (estimate,) = (line for line in await lines(database, account) if line.kind == "estimate")
+    await money.refund(database, account, estimate.id, refunded)
+
+    for _ in range(2):  # twice is once
+        slow.append(*settled(opened, 50))
+        await slow.flush()
+
+    late = [line.amount_nano_usd for line in await lines(database, account) if line.note == "late"]
+    assert late == ([] if returned is None else [returned])
+    assert (await has(database, account)).available_nano_usd == 850 + refunded + (returned or 0)
+    await slow.close()
+    await assert_books_agree(database)
+
+
+@dataclass
+class Streaming:
+    """A call in flight that has got so far."""
+
+    attempt_id: str
+    seen: tuple[int, int, int] | None
+    key: Key = KEY
+    granted_nano_usd: int | None = None
+
+    def progress(self) -> tuple[int, int, int] | None:
+        return self.seen
+
+    def end(self, why: CallError) -> None:
+        raise AssertionError(why)
+
+
+async def test_a_checkpoint_that_cannot_be_stored_stops_neither_the_others_nor_the_lease(
+    database: Database,
+) -> None:
+    account = await prepaid(database, 1_000)
+    ledger = Ledger(database)
+    opened = [(await hold(ledger, account, 100))[0] for _ in range(3)]
+    for number, each in enumerate(opened):
+        seen = (10**19, 1, 1) if number == 1 else (11, 5, 15)
+        ledger.live[each.attempt_id] = Streaming(each.attempt_id, seen)
+    await database.write(lambda c: c.execute(update(workers).values(lease_until_ms=1)))
+
+    await ledger._look_after()
+
+    states = await database.read(
+        lambda c: dict(c.execute(select(holds.c.attempt_id, holds.c.cost_nano_usd)).all())
+    )
+    assert states == {each.attempt_id: cost for each, cost in zip(opened, (15, 0, 15), strict=True)}
+    if database.dialect == "postgresql":
+        assert await database.read(lambda c: c.execute(select(workers.c.lease_until_ms)).scalar_one()) > 1
+    for each in opened:
+        ledger.append(*settled(each, 10))
+    await ledger.close()
     await assert_books_agree(database)
 
 

@@ -11,7 +11,6 @@ from collections import Counter
 
 from modelway.accounts.keys import Key
 from modelway.calls.call import Call, Services
-from modelway.calls.settle import MODEL_CHARACTERS_MAX
 from modelway.conversation.errors import CallError
 from modelway.store.usage import UsageRow
 
@@ -54,7 +53,7 @@ def row_without_meter(
         key_id=key.id,
         started_at_ms=round(call.began_at_s * 1000),
         protocol=call.protocol.name,
-        model_asked=asked.model[:MODEL_CHARACTERS_MAX] if asked is not None else "",
+        model_asked=asked.model if asked is not None else "",
         model_answered=None,
         provider=None,
         upstream_protocol=None,

@@ -21,7 +21,6 @@ from modelway.store.usage import UsageRow
 
 # nginx's word for a client that closed before there was an answer; only rows and logs see it.
 CLIENT_CLOSED = 499
-MODEL_CHARACTERS_MAX = 256
 # An entry has the id of its call, under its own prefix.
 ENTRY_PREFIX = "ent_"
 
@@ -283,7 +282,7 @@ def _record(meter: Meter, usage: Usage | None, outcome: str, ended_s: float) -> 
         key_id=meter.key.id,
         started_at_ms=round(call.began_at_s * 1000),
         protocol=call.protocol.name,
-        model_asked=meter.request.model[:MODEL_CHARACTERS_MAX],
+        model_asked=meter.request.model,
         model_answered=target.model if target else None,
         provider=target.provider.name if target else None,
         upstream_protocol=target.provider.protocol if target else None,

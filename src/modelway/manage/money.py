@@ -19,7 +19,6 @@ from modelway.store.people import Account, Billing, Money
 AMOUNT_NANO_USD_MAX = 10**16  # ten million dollars: more at once is a slip of the finger
 NOTE_CHARACTERS_MAX = 500
 ONCE_CHARACTERS_MAX = 255  # as Stripe takes; a UUID is 36
-PAGE_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,18 +218,6 @@ async def change_terms(
         return replace(found, billing=billing, limit_nano_usd=limit)
 
     return await database.write(change)
-
-
-async def list_entries(
-    database: Database, account: str, before: str | None = None, limit: int = PAGE_MAX
-) -> list[Entry]:
-    """A page of an account's statement, newest first."""
-
-    def query(connection: Connection) -> list[Entry]:
-        found = find_account(connection, account)
-        return entries.list_entries(connection, found.id, before, min(limit, PAGE_MAX))
-
-    return await database.read(query)
 
 
 def checked_terms(billing: Billing, limit_nano_usd: int | None) -> tuple[Billing, int | None]:

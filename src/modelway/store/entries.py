@@ -362,18 +362,26 @@ def _without_hold(
         if before is None:
             lines += _lines(each, 0)
         elif each.note != RECOVERED and not before.keys() & {"charge", "overrun", "return"}:
-            lines += _corrected(each, sum(before.values()), posted)
+            lines += _corrected(connection, each, sum(before.values()), posted)
     return lines
 
 
-def _corrected(each: Settlement, estimated: int, posted: dict[str, int]) -> list[Entry]:
-    """Less than recovery estimated goes back to the customer; more is the operator's loss."""
+def _corrected(
+    connection: Connection, each: Settlement, estimated: int, posted: dict[str, int]
+) -> list[Entry]:
+    """Less than recovery estimated goes back to the customer, as far as people have not given it back
+    already; more is the operator's loss.
+    """
     line = _lines(each._replace(tried=()), each.cost_nano_usd)[0]._replace(note=LATE)
     if each.cost_nano_usd > estimated:
         surplus = each.cost_nano_usd - estimated
         return [line._replace(kind="overrun", debit=OVERRUN, amount_nano_usd=surplus)]
     if each.cost_nano_usd < estimated:
-        over = estimated - each.cost_nano_usd
+        of_this_call = entries.c.attempt_id == each.attempt_id, entries.c.kind == "estimate"
+        charged = Entry(*connection.execute(select(entries).where(*of_this_call)).one())
+        over = estimated - max(each.cost_nano_usd, refunded(connection, charged))
+        if not over:
+            return []
         posted[each.account_id] -= over
         return [line._replace(kind="return", debit=REVENUE, credit=each.account_id, amount_nano_usd=over)]
     return []
@@ -476,12 +484,3 @@ def find_entry(connection: Connection, account_id: str, entry_id: str) -> Entry 
     statement = select(entries).where(entries.c.account_id == account_id, entries.c.id == entry_id)
     row = connection.execute(statement).first()
     return None if row is None else Entry(*row)
-
-
-def list_entries(connection: Connection, account_id: str, before: str | None, limit: int) -> list[Entry]:
-    """The newest lines of an account's statement, those older than the id `before`."""
-    statement = select(entries).where(entries.c.account_id == account_id)
-    if before is not None:
-        statement = statement.where(entries.c.id < before)
-    rows = connection.execute(statement.order_by(entries.c.id.desc()).limit(limit))
-    return [Entry(*row) for row in rows]
