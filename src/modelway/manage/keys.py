@@ -25,6 +25,9 @@ from modelway.manage.trail import note
 from modelway.store import key_changes, keys, people
 from modelway.store.database import Connection, Database
 
+# Alive, per account: one for everybody in a large company. All of them in use are half of what a worker's
+# counter of rate limits remembers (`limits/buckets.py`).
+KEYS_MAX = 5_000
 OVERLAP_S_MAX = 90 * 24 * 3600.0  # a quarter: a key that nobody replaced by then is not being replaced
 
 
@@ -74,7 +77,10 @@ async def create_key(
     """A new key for the account of that name or id. Raises CallError: invalid, not_found, unavailable."""
 
     def change(connection: Connection) -> NewKey:
-        return add_key(connection, secret, _account_id(connection, account), wishes, source)
+        account_id = _account_id(connection, account)
+        made = add_key(connection, secret, account_id, wishes, source)
+        _check_number(connection, account_id, made.key.created_at_ms)
+        return made
 
     return await database.write(change)
 
@@ -82,7 +88,7 @@ async def create_key(
 def add_key(
     connection: Connection, secret: bytes, account_id: str, wishes: KeyWishes, source: Source
 ) -> NewKey:
-    """`create_key` inside a transaction that does more."""
+    """`create_key` inside a transaction that does more: the first of an account, so nobody counts them."""
     now_ms = source.now_ms()
     if wishes.expires_at_ms is not None and wishes.expires_at_ms <= now_ms:
         raise CallError.invalid("the key would have expired before it is made", param="expires_at")
@@ -110,6 +116,17 @@ def add_key(
     key_changes.restrict(connection, key)
     note(connection, source, account_id, "key.create", key.id, **_shown(key))
     return NewKey(key, text)
+
+
+def _check_number(connection: Connection, account_id: str, now_ms: int) -> None:
+    """After a key was added: adding holds the counter of changes, so nobody adds another meanwhile."""
+    if keys.count_alive(connection, account_id, now_ms) > KEYS_MAX:
+        raise CallError(
+            "conflict",
+            f"this account has {KEYS_MAX} keys that are neither revoked nor expired, the most that it may "
+            "have; revoke one that is not needed, or rotate it without an overlap",
+            param="account",
+        )
 
 
 _NOTED = ("name", "masked", "kind", "member_id", *KeyChanges.__annotations__)
@@ -180,6 +197,7 @@ async def rotate_key(
         key_changes.restrict(connection, key)
         key_changes.expire(connection, old, now_ms + round(overlap_s * 1000))
         key_changes.hand_over(connection, old, key, now_ms)
+        _check_number(connection, key.account_id, now_ms)
         note(
             connection,
             source,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 
-from sqlalchemy import Connection, RowMapping, Select, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, bindparam, func, insert, or_, select, update
 
 from modelway.accounts.keys import Key
 from modelway.accounts.rates import parse_rates
@@ -57,6 +57,15 @@ def list_keys(
     if account_id is not None:
         statement = statement.where(keys.c.account_id == account_id)
     return [_key(row) for row in connection.execute(statement).mappings()]
+
+
+def count_alive(connection: Connection, account_id: str, now_ms: int) -> int:
+    """An account's keys that are neither revoked nor expired."""
+    lives_on = or_(keys.c.expires_at_ms.is_(None), keys.c.expires_at_ms > now_ms)
+    statement = select(func.count()).where(
+        keys.c.account_id == account_id, keys.c.revoked_at_ms.is_(None), lives_on
+    )
+    return connection.execute(statement).scalar_one()
 
 
 def of_member(connection: Connection, member_id: str) -> list[str]:
