@@ -9,7 +9,7 @@ from typing import Protocol
 
 import uvloop
 
-from modelway.accounts.rates import RateLimits
+from modelway.accounts.rates import NAMES, RateLimits
 from modelway.limits.memory import MemoryCounter
 from modelway.limits.rules import Costs, Refusal, Rule, Ticket, rules_of
 from modelway.limits.shared import Scripts, SharedCounter, shipped
@@ -125,4 +125,4 @@ class InValkey:
 
 def rules_for(subject: str = "key_1", **limits: int) -> tuple[Rule, ...]:
     """A key's limits: `requests_per_minute=10`."""
-    return rules_of(subject, "acct_1", RateLimits(**limits), None)
+    return rules_of(subject, "acct_1", RateLimits(*map(limits.get, NAMES)), None)

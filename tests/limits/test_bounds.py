@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import process_time
 
 import pytest
 
+from modelway.accounts.keys import Key
 from modelway.accounts.rates import RateLimits
 from modelway.limits.buckets import BUCKETS_MAX
+from modelway.limits.limiter import Limiter
 from modelway.limits.memory import MemoryCounter
 from modelway.limits.rules import Refusal, Rule, Ticket, rules_of
 from tests.limits.counters import BEGAN_MS, Counter, rules_for
@@ -152,3 +155,19 @@ def test_a_worker_that_begins_with_nothing_left_has_all_after_a_minute_for_new_k
     late = worker.call(rules_for("late", requests_per_minute=6))
 
     assert [half.states[0].remaining, late.states[0].remaining] == [2, 5]
+
+
+# --- what holds for a key ---------------------------------------------------------------------
+
+
+def test_a_key_that_a_tenant_gave_no_limit_is_held_by_the_defaults_and_one_that_was_granted_is_not() -> None:
+    worker = Worker()
+    limiter = Limiter(RateLimits(requests_per_minute=6), worker.counter)
+    unlimited = RateLimits(requests_per_minute=0)
+    key = Key("key_1", "acct_1", "a tenant's", "mw-…", BEGAN_MS, rate_limits=unlimited)
+    granted = replace(key, id="key_2", rate_limits=replace(unlimited, is_granted=True))
+
+    rules = limiter.rules(key, None)
+
+    assert sum(isinstance(worker.call(rules), Ticket) for _ in range(20)) == 6
+    assert limiter.rules(granted, None) == ()

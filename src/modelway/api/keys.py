@@ -7,6 +7,7 @@ from typing import Annotated, Any, cast
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from modelway.accounts.keys import Key, KeyKind, Resets, is_alive
+from modelway.accounts.rates import RateLimits
 from modelway.api.management import AnyAccount, Asked, Managed, Page, PageQuery, page_of
 from modelway.api.rates import RatesBody, rates_object
 from modelway.api.reading import Moment, Usd, epoch_ms, moment, nano_usd, usd
@@ -32,6 +33,7 @@ COLUMNS = (
     "last_used_at",
     "replaces_id",
     "rate_limits",
+    "rate_limits_granted",
 )
 Texts = list[str] | None
 Models = Annotated[Texts, Meta(description="Ids, or patterns with *; null: every model.")]
@@ -39,7 +41,11 @@ Endpoints = Annotated[Texts, Meta(description="Paths, or patterns with *; null: 
 Addresses = Annotated[Texts, Meta(description="Addresses or networks; null: from anywhere.")]
 Limit = Annotated[Usd | None, Meta(description="What it may spend, in USD; null: no limit of its own.")]
 Rates = Annotated[
-    RatesBody | None, Meta(description="How fast it may go; null: the installation's defaults.")
+    RatesBody | None,
+    Meta(
+        description="How fast it may go; null: the installation's defaults. A looser number than the default "
+        "holds where somebody who may change accounts has set it; else the default does."
+    ),
 ]
 ResetsWhen = Annotated[
     Resets,
@@ -121,7 +127,7 @@ async def create_key(asked: Asked) -> object:
         kind=body.kind,
         endpoints=body.endpoints,
         addresses=body.addresses,
-        rate_limits=None if body.rate_limits is None else body.rate_limits.limits(),
+        rate_limits=None if body.rate_limits is None else _granted(asked, body.rate_limits),
     )
     made = await manage.create_key(asked.services.database, asked.secret, account, wishes, asked.source)
     return key_object(made.key, asked.now_ms) | {"key": made.text}
@@ -140,11 +146,16 @@ async def change_key(asked: Asked) -> object:
         ends = changes.pop("expires_at")
         changes["expires_at_ms"] = None if ends is None else epoch_ms(ends, "expires_at")
     if (rates := changes.get("rate_limits")) is not None:
-        changes["rate_limits"] = rates.limits()
+        changes["rate_limits"] = _granted(asked, rates)
     changed = await manage.change_key(
         asked.services.database, key.id, cast("manage.KeyChanges", changes), asked.source
     )
     return key_object(changed, asked.now_ms)
+
+
+def _granted(asked: Asked, rates: RatesBody) -> RateLimits:
+    """Only who may change accounts lets a key go faster than the installation's defaults."""
+    return rates.limits(is_granted=asked.may("accounts:write"))
 
 
 async def rotate_key(asked: Asked) -> object:
@@ -192,6 +203,7 @@ def key_object(key: Key, now_ms: int) -> dict[str, object]:
         "last_used_at": moment(key.last_used_at_ms),
         "replaces_id": key.replaces_id,
         "rate_limits": rates_object(key.rate_limits),
+        "rate_limits_granted": key.rate_limits is not None and key.rate_limits.is_granted,
     }
 
 

@@ -149,6 +149,10 @@ OBJECTS: dict[str, dict[str, Row]] = {
         "last_used_at": ("?string", "RFC 3339, a minute late at most."),
         "replaces_id": ("?string", "The key it was made to take over from."),
         "rate_limits": ("?object", "Its own; null: the installation's. 0: no limit."),
+        "rate_limits_granted": (
+            "boolean",
+            "Whether they hold where they are looser than the installation's.",
+        ),
         "key": ("string", "The text. Only in the answer that made it, and never again."),
     },
     "Budget": {

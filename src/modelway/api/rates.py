@@ -19,8 +19,8 @@ class RatesBody(Struct, frozen=True, forbid_unknown_fields=True):
     output_tokens_per_minute: PerMinute | None = None
     concurrency: PerMinute | None = None
 
-    def limits(self) -> RateLimits:
-        return RateLimits(**structs.asdict(self))
+    def limits(self, *, is_granted: bool = False) -> RateLimits:
+        return RateLimits(**structs.asdict(self), is_granted=is_granted)
 
 
 def rates_object(rates: RateLimits | None) -> dict[str, int] | None:

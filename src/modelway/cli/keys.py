@@ -66,7 +66,11 @@ def create(
         kind="management" if management else "api",
         member_id=member,
         rate_limits=RateLimits(
-            requests_per_minute, input_tokens_per_minute, output_tokens_per_minute, concurrency
+            requests_per_minute,
+            input_tokens_per_minute,
+            output_tokens_per_minute,
+            concurrency,
+            is_granted=True,
         ),
     )
 
@@ -153,7 +157,11 @@ def rates(
     """Give a key other rate limits; what is left out has the configuration's default."""
     changes: KeyChanges = {
         "rate_limits": RateLimits(
-            requests_per_minute, input_tokens_per_minute, output_tokens_per_minute, concurrency
+            requests_per_minute,
+            input_tokens_per_minute,
+            output_tokens_per_minute,
+            concurrency,
+            is_granted=True,
         )
     }
 

@@ -23,7 +23,7 @@ def restrict(connection: Connection, key: Key) -> None:
         "endpoints": None if key.endpoints is None else list(key.endpoints),
         "addresses": None if key.addresses is None else list(key.addresses),
         "replaces_id": key.replaces_id,
-        "rate_limits": None if key.rate_limits is None else key.rate_limits.as_dict(),
+        "rate_limits": None if key.rate_limits is None else key.rate_limits.stored(),
     }
     connection.execute(update(keys).where(keys.c.id == key.id).values(values))
 
@@ -52,7 +52,7 @@ def _stored(value: object) -> object:
         case tuple():
             return list(value)
         case RateLimits():
-            return value.as_dict()
+            return value.stored()
         case _:
             return value
 
