@@ -16,7 +16,7 @@ from modelway.server.exchange import Message, Receive, Scope, Send
 from modelway.server.listener import Deadlines, Listener
 
 PATIENCE_S = 10
-UNHURRIED = Deadlines(head_s=60, idle_s=60, linger_s=5)  # a test that needs a deadline sets it
+UNHURRIED = Deadlines(head_s=60, idle_s=60, linger_s=5, stall_s=60)  # a test that needs a deadline sets it
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 

@@ -11,9 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelway.server.connection import BARREN_BYTES_MAX, HEADER_BYTES_MAX, HEADERS_MAX, PIPELINED_MAX
+from modelway.server.connection import (
+    BARREN_BYTES_MAX,
+    BODY_BUFFER_BYTES_MAX,
+    HEADER_BYTES_MAX,
+    HEADERS_MAX,
+    PIPELINED_MAX,
+)
 from modelway.server.exchange import Receive, Scope, Send
-from tests.server.served import CHUNKED, answer, body_of, deaf, get, mirror, post, run, served
+from tests.server.served import CHUNKED, answer, body_of, deaf, get, mirror, post, run, served, until
 
 BODY = b"0123456789"
 
@@ -201,7 +207,7 @@ def test_a_method_nobody_knows_is_a_405(method: str) -> None:
             reply = await server.ask(get("/", method=method))
 
             assert (reply.status, reply.code) == (405, "method_not_allowed")
-            assert "POST" in reply.headers["allow"]
+            assert {"POST", "PUT", "PATCH", "DELETE"} <= set(reply.headers["allow"].split(", "))
 
     run(test())
 
@@ -226,12 +232,70 @@ def test_a_target_leads_by_its_path_alone(target: str, path: str, query: str) ->
     run(test())
 
 
-@pytest.mark.parametrize("lines", [["upgrade: h2c", "connection: upgrade"], ["upgrade: websocket"]])
-def test_an_upgrade_is_not_taken_up(lines: list[str]) -> None:
+UPGRADES = {
+    "curl --http2": ["connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAMAAABkAAQ"],
+    "the other way round": ["Upgrade: h2c", "Connection: upgrade"],
+    "a websocket": ["connection: upgrade", "upgrade: websocket"],
+    "of one word only": ["upgrade: websocket"],
+}
+
+
+@pytest.mark.parametrize("lines", UPGRADES.values(), ids=UPGRADES.keys())
+def test_who_asks_for_an_upgrade_is_answered_as_if_it_had_not(lines: list[str]) -> None:
+    chunked = get("/chunks", "transfer-encoding: chunked", *lines, method="POST")
+    sent = (
+        get("/get?a=b", *lines)
+        + post(b"body", "/post", *lines)
+        + chunked
+        + b"3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"
+        + post(b"last", "/last", "connection: close", *lines)
+    )
+
     async def test() -> None:
         async with served(mirror) as server:
-            assert (await server.ask(get("/", *lines))).status == 200
-            assert (await server.ask(post(b"body", "/", *lines))).status == 200
+            for size in (1, 50, len(sent)):
+                client = await server.client()
+                for start in range(0, len(sent), size):
+                    client.say(sent[start : start + size])
+                    await asyncio.sleep(0)
+                asked = [json.loads((await client.reply()).body) for _ in range(4)]
+
+                assert [(each["method"], each["path"], each["body"]) for each in asked] == [
+                    ("GET", "/get", ""),
+                    ("POST", "/post", "body"),
+                    ("POST", "/chunks", "abcd"),
+                    ("POST", "/last", "last"),
+                ]
+                assert asked[0]["query"] == "a=b"
+                assert await client.is_hung_up_on()
+
+    run(test())
+
+
+@pytest.mark.parametrize("sent", REFUSED.values(), ids=REFUSED.keys())
+def test_an_upgrade_opens_no_second_way_to_read_a_request(sent: bytes) -> None:
+    first, line, rest = sent.partition(b"\r\n")
+
+    async def test() -> None:
+        async with served(deaf) as server:
+            asks = first + line + b"connection: upgrade\r\nupgrade: h2c\r\n" + rest
+            client = await server.client(asks, get("/second"))
+            said = await client.rest()
+
+            assert said.count(b"HTTP/1.1 ") == 1
+            assert said.startswith((b"HTTP/1.1 400", b"HTTP/1.1 401"))
+            assert b"connection: close" in said
+
+    run(test())
+
+
+def test_what_follows_a_CONNECT_is_not_read() -> None:
+    async def test() -> None:
+        async with served(mirror) as server:
+            client = await server.client(get("there:1", method="CONNECT"), get("/second"))
+
+            assert json.loads((await client.reply()).body)["path"] == "/there:1"
+            assert await client.is_hung_up_on()
 
     run(test())
 
@@ -297,6 +361,56 @@ def test_a_body_that_nobody_reads_stops_coming() -> None:
     run(test())
 
 
+def test_bodies_that_wait_for_their_turn_stop_coming_together() -> None:
+    goes_on = asyncio.Event()
+
+    async def later(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/first":
+            await goes_on.wait()
+        await answer(send, str(len(await body_of(receive))).encode())
+
+    async def test() -> None:
+        async with served(later) as server:
+            size, count = 60_000, 60
+            client = await server.client(get("/first"), *[post(b"x" * size) for _ in range(count)])
+            transport, before = client.writer.transport, -1
+            while (left := transport.get_write_buffer_size()) != before:
+                before = left
+                await asyncio.sleep(0.05)
+            (connection,) = server.listener.connections
+            held = sum(each.buffered_bytes for each in connection._waiting)
+            assert held < 512 * 1024, "64 KiB and what one read brings"
+            goes_on.set()
+
+            assert (await client.reply()).body == b"0"
+            for _ in range(count):
+                assert (await client.reply()).body == str(size).encode()
+
+    run(test())
+
+
+def test_a_body_that_nobody_ever_reads_is_forgotten_with_its_answer() -> None:
+    goes_on = asyncio.Event()
+
+    async def deaf_after_a_while(scope: Scope, receive: Receive, send: Send) -> None:
+        await goes_on.wait()
+        await answer(send, b"no")
+
+    async def test() -> None:
+        async with served(deaf_after_a_while) as server:
+            sent = get() + post(b"x" * (BODY_BUFFER_BYTES_MAX + 1))
+            client = await server.client(sent[:-1])
+            await asyncio.sleep(0.05)
+            client.say(sent[-1:])  # so the request is whole, and more than may wait
+            await until(lambda: any(each.is_paused for each in server.listener.connections))
+            goes_on.set()
+            client.say(get())
+
+            assert [(await client.reply()).body for _ in range(3)] == [b"no"] * 3
+
+    run(test())
+
+
 def test_a_body_of_single_bytes_is_one_piece_for_each_time_that_some_came() -> None:
     messages = 0
 
@@ -333,5 +447,20 @@ def test_who_expects_a_100_gets_it_only_when_the_body_is_wanted() -> None:
             assert (await server.ask(get("/", "expect: 200-ok"))).code == "expectation_failed"
         async with served(deaf) as server:
             assert (await server.ask(expecting)).status == 401
+
+    run(test())
+
+
+def test_who_expects_a_100_and_sends_all_at_once_gets_none() -> None:
+    async def listening(scope: Scope, receive: Receive, send: Send) -> None:
+        body = await body_of(receive)
+        receive()  # for the hang-up
+        await answer(send, body)
+
+    async def test() -> None:
+        expecting = get("/", "content-length: 4", "expect: 100-continue", method="POST")
+        async with served(listening) as server:
+            assert (await server.ask(expecting + b"body")).body == b"body"
+            assert (await server.ask(get("/", "expect: 100-continue"))).status == 200
 
     run(test())

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import httptools
 
 from modelway.conversation.errors import CallError
-from modelway.server.exchange import BODY_BUFFER_BYTES_MAX, App, Exchange, Scope
+from modelway.server.exchange import App, Exchange, Scope
 
 if TYPE_CHECKING:
     from modelway.server.listener import Listener
@@ -25,6 +25,8 @@ HEADERS_MAX = 100  # as nginx and hyper count
 # Bytes that bring neither the end of a head nor a piece of a body: a head still on its way (what is in it is
 # counted above), empty lines before it, extensions of chunks, trailers.
 BARREN_BYTES_MAX = 64 * 1024
+# Of bodies that nobody reads yet; then their sender has to wait. One read may bring 256 KiB more.
+BODY_BUFFER_BYTES_MAX = 64 * 1024
 # Requests sent before their turn; after so many the connection answers them and takes no more.
 PIPELINED_MAX = 64
 # What decides how a request is framed or begun; kept apart while the headers pass.
@@ -39,6 +41,7 @@ class Connection(asyncio.Protocol):
         self.since_s = self.loop.time()  # when it last began to wait, for a request, its head or an end
         self.unsent_bytes = 0  # as the watch over its deadlines saw it last
         self.is_lost = self.is_leaving = self.is_reading_head = False
+        self.is_paused = False  # it is not read for now
         self.is_welcome = False  # it has a place among those that may be open
         self.has_asked = False  # a whole head has come
         self.exchange: Exchange | None = None  # the one whose turn it is
@@ -74,19 +77,21 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]  # of a stream, always
-        self._client = transport.get_extra_info("peername")[:2]
-        self._server = transport.get_extra_info("sockname")[:2]
+        peer = transport.get_extra_info("peername")
+        if peer is None:  # reset before it was accepted
+            self.transport.abort()
+            return
+        self._client, self._server = peer[:2], transport.get_extra_info("sockname")[:2]
         if not self._listener.welcomes(self):
             self.refuse(CallError("overloaded", "Too many connections here; try again in a moment"))
 
     def data_received(self, data: bytes) -> None:
         if self.is_deaf:
             return
-        assert self._parser is not None
         self._barren_bytes += len(data)
         try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._feed(data)
+        except httptools.HttpParserError as error:
             self._misunderstood(error)
         if self._pieces:
             self._hand_over()
@@ -94,13 +99,17 @@ class Connection(asyncio.Protocol):
             self._refuse_rest(
                 _too_large(f"{BARREN_BYTES_MAX} bytes and neither the head's end nor more of a body")
             )
-        elif self._parsed is not None and self._parsed.buffered_bytes > BODY_BUFFER_BYTES_MAX:
-            self.transport.pause_reading()
+        elif self._parsed is not None or self._waiting:
+            self.pace()
 
-    def resume(self) -> None:
-        """The application has read what was here."""
-        if not self.transport.is_closing():
-            self.transport.resume_reading()
+    def pace(self) -> None:
+        """Read on, or let the client wait until what is here has been read, and what is written taken."""
+        here = (self.exchange, *self._waiting)
+        unread_bytes = sum(each.buffered_bytes for each in here if each is not None)
+        pauses = unread_bytes > BODY_BUFFER_BYTES_MAX or (self._is_stuck and bool(self._waiting))
+        if pauses != self.is_paused and not self.transport.is_closing():
+            self.is_paused = pauses
+            (self.transport.pause_reading if pauses else self.transport.resume_reading)()
 
     def eof_received(self) -> bool:
         """A client that says no more counts as gone: most have closed both ways, and it looks the same. What
@@ -108,7 +117,7 @@ class Connection(asyncio.Protocol):
         """
         self._is_last = True
         self._leave_all()
-        return self.exchange is not None
+        return self.exchange is not None or bool(self._waiting)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_lost = self._is_last = True
@@ -120,9 +129,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_stuck = True
+        self.pace()
 
     def resume_writing(self) -> None:
         self._is_stuck = False
+        if self.exchange is None and self._waiting:
+            self._enqueue(self._waiting.popleft())
+        self.pace()
         drains, self._drains = self._drains, []
         for each in drains:
             if not each.done():
@@ -138,10 +151,35 @@ class Connection(asyncio.Protocol):
 
     # --- the parser ---------------------------------------------------------------------------------
 
+    def _feed(self, data: bytes) -> None:
+        """Let llhttp read `data`. With the head of a request that asks for another protocol it stops; what
+        asked is left out then, and the request begins anew as one that did not (RFC 9110, 7.8).
+        """
+        while True:
+            assert self._parser is not None
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as stop:
+                if self._parser.get_method() == b"CONNECT":
+                    self._is_last = True  # what follows is not HTTP
+                    return
+                data = self._head_without_upgrade() + data[stop.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+
+    def _head_without_upgrade(self) -> bytes:
+        """Its `Connection` stays: alone it asks for nothing, and may say `close` too."""
+        assert self._parser is not None
+        start = (self._parser.get_method(), self._target, self._parser.get_http_version().encode())
+        lines = [b"%b: %b\r\n" % header for header in self._headers if header[0] != b"upgrade"]
+        return b"%b %b HTTP/%b\r\n" % start + b"".join(lines) + b"\r\n"
+
     def on_message_begin(self) -> None:
         if self._is_last:
             raise CallError.invalid("This connection takes no further request")
-        self.since_s, self.is_reading_head = self.loop.time(), True
+        if not self._is_stuck:  # or asking would be as good as taking
+            self.since_s = self.loop.time()
+        self.is_reading_head = True
         self._headers, self._special, self._target = [], {}, b""
         self._header_bytes = self._barren_bytes = 0
 
@@ -162,6 +200,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         parser = self._parser
         assert parser is not None
+        if parser.should_upgrade() and parser.get_method() != b"CONNECT":
+            return  # `_feed` brings it again
         version = parser.get_http_version()
         self._check(version)
         scope = self._scope(parser.get_method().decode("ascii"), version, self._target)
@@ -217,11 +257,11 @@ class Connection(asyncio.Protocol):
             self._parsed.take(data)
 
     def _misunderstood(self, error: Exception) -> None:
-        """Not HTTP, against a rule, or the end of what is taken (an upgrade is not: the rest is dropped)."""
+        """Not HTTP, against a rule, or after the last request that is taken."""
         inner = error.__context__
-        if isinstance(error, httptools.HttpParserUpgrade) or self.is_deaf:
-            self._is_last = True
-        elif isinstance(inner, CallError):
+        if self.is_deaf:
+            return
+        if isinstance(inner, CallError):
             self._refuse_rest(inner)
         elif isinstance(error, httptools.HttpParserInvalidMethodError):
             self._refuse_rest(_unknown_method())
@@ -246,19 +286,21 @@ class Connection(asyncio.Protocol):
             parsed.leave()
 
     def _enqueue(self, exchange: Exchange) -> None:
-        if self.exchange is None:
+        if self.exchange is None and not self._is_stuck:
             self.exchange = exchange
             self._listener.start(exchange)
         else:
             self._waiting.append(exchange)
 
     def answered(self, exchange: Exchange, keeps: bool) -> None:
-        """The answer is written; the next, or the end."""
+        """The answer is written; the next, once the client takes it, or the end."""
         self.exchange, self.since_s = None, self.loop.time()
         if not keeps or not self.goes_on:
             self.close(lingers=not exchange.is_whole)
-        elif self._waiting:
+        elif self._waiting and not self._is_stuck:
             self._enqueue(self._waiting.popleft())
+        if self.is_paused:
+            self.pace()
 
     def close(self, *, lingers: bool = False) -> None:
         """Hang up once all is written. Who is still sending would not see the answer: the system drops it
@@ -271,7 +313,7 @@ class Connection(asyncio.Protocol):
         self.since_s = self.loop.time()
         if lingers:
             self._parsed = None
-            self.transport.resume_reading()
+            self.pace()
             self.transport.write_eof()
         else:
             self.transport.close()

@@ -18,8 +18,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# Of a body that nobody reads yet; then its sender has to wait.
-BODY_BUFFER_BYTES_MAX = 64 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 STATUS_LINES = {
@@ -98,7 +96,7 @@ class Exchange:
         future: asyncio.Future[Message] = self._connection.loop.create_future()
         self._receiver = future
         self._tell()
-        if self.awaits_continue and not future.done() and not self._is_headed:
+        if self.awaits_continue and not (future.done() or self.is_whole or self._is_headed):
             self.awaits_continue = False
             self._connection.transport.write(CONTINUE)
         return future
@@ -112,9 +110,9 @@ class Exchange:
             self._pieces.clear()
             self._end_is_told = self.is_whole
             receiver.set_result({"type": "http.request", "body": body, "more_body": not self.is_whole})
-            if self.buffered_bytes > BODY_BUFFER_BYTES_MAX:
-                self._connection.resume()
             self.buffered_bytes = 0
+            if self._connection.is_paused:
+                self._connection.pace()
         elif self._is_gone:
             receiver.set_result(DISCONNECT)
 

@@ -25,6 +25,7 @@ class Deadlines(NamedTuple):
     head_s: float = 10.0  # who needs longer for its headers holds a connection for nothing
     idle_s: float = 75.0  # as nginx; longer than the 60 s of AWS, which must be the first to let go
     linger_s: float = 2.0  # to take the answer to something that was refused, or the last one at the end
+    stall_s: float = 60.0  # to take anything of what is written; proxies wait as long
 
 
 class Listener:
@@ -131,9 +132,11 @@ class Listener:
             connection.transport.abort()
 
     def _patience_s(self, connection: Connection) -> float:
-        head_s, idle_s, linger_s = self._deadlines
+        head_s, idle_s, linger_s, stall_s = self._deadlines
+        if connection.unsent_bytes:
+            return stall_s
         if connection.is_leaving:
-            return idle_s if connection.unsent_bytes else linger_s
+            return linger_s
         return idle_s if connection.has_asked and not connection.is_reading_head else head_s
 
 
