@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -12,11 +13,20 @@ from hypothesis import strategies as st
 from modelway.catalog.capabilities import PATHS
 from modelway.catalog.cards import Card, CardError, Catalog
 from modelway.catalog.checks import of_card
-from modelway.catalog.drafts import DEPTH_MAX, TEXT_BYTES_MAX, DraftError, read_draft, written
+from modelway.catalog.drafts import (
+    DEPTH_MAX,
+    FAULTS_MAX,
+    PARAMETER_VALUES_MAX,
+    TEXT_BYTES_MAX,
+    DraftError,
+    read_draft,
+    written,
+)
 from modelway.catalog.forms import flat
 from modelway.catalog.listing import model_object
 from tests.catalog.bodies import JSON
 
+BUSY_S = 3.0  # a tenth of it is usual; what grew with the square took twenty
 OWN = "id: lab/own-1\nvendor: lab\nname: Own 1\nprotocol: chat\n"
 
 
@@ -50,10 +60,18 @@ def test_yaml_and_json_say_the_same() -> None:
         ("id: a/b\nx: &a 1\ny: *a", "line 2: not YAML: `&` and `*` references are not read"),
         ("[" * 20_000, f"line 1: not YAML: nests deeper than {DEPTH_MAX} levels"),
         ("id: a/b\nreleased: 2026-13-45", "not YAML: month must be in 1..12"),
-        ("!!python/object/apply:os.getcwd []", "line 1: not YAML: could not determine a constructor"),
+        ("!!python/object/apply:os.getcwd []", "line 1: not YAML: `!` tags are not read"),
         ("id: a/b\ninput: .nan", "line 2: `input`: nan is no number in JSON"),
         ("id: a/b\nline: 99999999999999999999", "99 is beyond 9007199254740992"),
-        ("id: a/b\nline: !!binary aGk=", "line 2: `line`: a bytes; text, numbers"),
+        ("id: a/b\nline: !!binary aGk=", "line 2: not YAML: `!` tags are not read"),
+        ("id: a/b\nline: !!int ''", "line 2: not YAML: `!` tags are not read"),
+        ("id: a/b\nline: !!timestamp x", "line 2: not YAML: `!` tags are not read"),
+        ("id: a/b\nline: 2026-01-01 00:00:00", "line 2: `line`: a datetime; text, numbers"),
+        ("id: a/b\nline: 0x" + "f" * 6_000, "line 2: not YAML: a number of 6002 characters; at most"),
+        ("id: 0x" + "f" * 6_000, "line 1: not YAML: a number of 6002 characters; at most"),
+        ("id: a/b\nline: [1" + ":1" * 20_000 + "]", "line 2: not YAML: a number of 40001 characters; at"),
+        ("id: a/b\nline: 1" + ":1" * 6_000 + ".5", "line 2: not YAML: a number of 12003 characters; at"),
+        ("id: a/b\nline: 9" + ":59" * 20, "line 2: `line`: 3"),
         ("name: x", "`id`: missing; the id names the model"),
         ("id: a b", "line 1: `id`: 'a b'; the id names the model"),
         ("id: a/b/form_schema", "line 1: `id`: 'a/b/form_schema'; the id names"),
@@ -76,6 +94,37 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         "line 2",
         "line 1",
     ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "x: [" + ".inf, " * 10_000 + "]",
+        "".join(f"k{place}: .inf\n" for place in range(5_000)),
+        "parameters: {chat: {" + ", ".join(f"$k{place}: 1" for place in range(5_000)) + "}}",
+        "".join("x: 1\n" for _ in range(10_000)),
+    ],
+)
+def test_of_a_text_full_of_mistakes_the_first_are_told_at_once(lines: str) -> None:
+    """Each took as long as there are values beside it: a minute of one processor for 60 KB."""
+    begun_s = time.process_time()
+
+    assert len(faults(OWN + lines)) == FAULTS_MAX
+    assert time.process_time() - begun_s < BUSY_S
+
+
+def test_the_place_of_a_mistake_is_told_without_a_name_as_long_as_the_text() -> None:
+    (fault,) = faults(OWN + "? " + "k" * 50_000 + "\n: .inf")
+
+    assert len(fault) < 200
+
+
+def test_parameters_that_every_call_would_be_held_against_for_long_are_refused() -> None:
+    each = "{" + ", ".join(f"k{place}: {{type: string}}" for place in range(PARAMETER_VALUES_MAX // 2)) + "}"
+
+    (fault,) = faults(f"{OWN}parameters:\n  chat: {each}")
+
+    assert fault.startswith(f"line 6: `parameters.chat`: {PARAMETER_VALUES_MAX + 1} values, which every call")
 
 
 @pytest.mark.parametrize(
@@ -108,6 +157,8 @@ def test_a_value_that_is_none_for_a_card_is_told_with_its_line(lines: str, said:
         ("parameters: {chat: {temperature: {minimum: x}}}", "temperature.minimum: chat: the form is no JSON"),
         ("parameters: {chat: {temperature: {default: 3}}}", "temperature: chat: the default of `temp"),
         ("parameters: {chat: {user: {pattern: '('}}}", "chat.user.pattern: chat: the form is no JSON Schema"),
+        ("parameters: {chat: {user: {pattern: '(?=a)b'}}}", "user.pattern: chat: the form is no JSON Schema"),
+        ("parameters: {chat: {user: {pattern: '(\\w{100}){100}'}}}", "pattern: chat: the form is no JSON"),
         ("parameters: {chat: {temperature: {maximum: 0.1}}}", "temperature: chat: the request example"),
     ],
 )  # fmt: skip

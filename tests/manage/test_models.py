@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from modelway.manage.models import Change, Serving, Verdict
 from modelway.manage.trail import list_deeds
 from modelway.providers.registry import Registry
 from modelway.store.cards import CardWatch, StoredCard
+from modelway.store.changes import MONEY, count_up
 from modelway.store.database import Database
 from modelway.supply import Supply
 
@@ -159,6 +161,41 @@ async def test_of_two_that_save_at_once_under_one_name_one_is_refused(database: 
 
     assert sum(isinstance(each, Verdict) for each in done) == 1
     assert len(await manage.list_cards(database)) == 1
+
+
+async def test_calls_are_booked_while_a_card_is_judged(database: Database) -> None:
+    """The one writer has no part in the judging; held up by it, this test would wait for itself."""
+    judged, booked = threading.Event(), threading.Event()
+
+    def slow(texts: Iterable[str]) -> Registry:
+        judged.set()
+        assert booked.wait(HEARD_S), "nothing could be written while a card was judged"
+        return SUPPLY.registry(texts)
+
+    saving = asyncio.create_task(manage.save_card(database, slow, NOW, "lab/own-1", OWN, US))
+    await asyncio.to_thread(judged.wait, HEARD_S)
+    await database.write(lambda connection: count_up(connection, MONEY))
+    booked.set()
+
+    assert (await saving).stored is not None
+
+
+async def test_a_card_is_judged_again_if_another_is_kept_meanwhile(database: Database) -> None:
+    judged, kept = threading.Event(), threading.Event()
+
+    def slow(texts: Iterable[str]) -> Registry:
+        judged.set()
+        kept.wait(HEARD_S)
+        return SUPPLY.registry(texts)
+
+    second = OWN.replace("own-1", "own-2") + "aliases: [mine]"
+    saving = asyncio.create_task(manage.save_card(database, slow, NOW, "lab/own-2", second, US))
+    await asyncio.to_thread(judged.wait, HEARD_S)
+    await save(database, "lab/own-1", OWN + "aliases: [mine]")
+    kept.set()
+
+    with pytest.raises(CallError, match="names both"):
+        await saving
 
 
 async def test_a_removed_card_leaves_what_was_there_before(database: Database) -> None:

@@ -13,7 +13,7 @@ from modelway.catalog.capabilities import PATHS, Path
 from modelway.catalog.cards import Card, Catalog
 from modelway.catalog.forms import form_schema
 from modelway.catalog.samples import request_example
-from modelway.catalog.validation import compiled, validate
+from modelway.catalog.validation import PATTERNS, compiled, validate
 
 Steps = tuple[str | int, ...]
 
@@ -55,12 +55,16 @@ def _of_form(card: Card, path: Path) -> Iterator[tuple[str, Steps]]:
         yield f"the form is no JSON Schema: {getattr(error, 'message', error)}", steps
         return
     for name, definition in _parameters(schema):
-        if "default" in definition and not jsonschema_rs.is_valid(definition, definition["default"]):
+        if "default" in definition and not _is_right(definition, definition["default"]):
             told = f"the default of `{name}`, {definition['default']!r}, breaks its own limits"
             yield told, ("parameters", path, *_within(name))
     for violation in validate(card, path, request_example(card, path), strict=True):
         first = violation.param.removeprefix("/").partition("/")[0]
         yield f"the request example is refused: {violation.message}", ("parameters", path, first)
+
+
+def _is_right(definition: dict[str, Any], value: object) -> bool:
+    return jsonschema_rs.is_valid(definition, value, pattern_options=PATTERNS)
 
 
 def _within(name: str) -> Iterator[str]:

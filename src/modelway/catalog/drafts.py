@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from functools import cache
+from itertools import chain, islice
 from typing import Any, get_type_hints
 
 import msgspec
@@ -26,7 +27,14 @@ TEXT_BYTES_MAX = 64 * 1024
 DEPTH_MAX = 16  # a parameter's definition inside a card needs eight
 # What JSON can hold without loss; a number beyond it would reach no client as it was written.
 INTEGER_MAX = 2**53
+# Longer than any number a card needs; Python cannot write thousands of digits, nor read them quickly.
+NUMBER_CHARACTERS_MAX = 64
+# Three times the largest form that comes with us. With 10,000 messages in a call this many values are asked
+# of each in at most half a second; a hundred times more would stop every other call for a minute.
+PARAMETER_VALUES_MAX = 1000
+FAULTS_MAX = 50  # more than anyone mends in one go
 SHOWN_CHARACTERS_MAX = 80
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _OPENING = (
     yaml.BlockMappingStartToken,
     yaml.BlockSequenceStartToken,
@@ -61,7 +69,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class DraftError(CardError):
-    """A text that is no card; `faults` says all that is wrong."""
+    """A text that is no card; `faults` says what is wrong, `FAULTS_MAX` of it."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("; ".join(map(str, faults)))
@@ -74,10 +82,12 @@ class Draft:
     def __init__(self, raw: Raw, root: yaml.Node) -> None:
         self.raw = raw
         self._root = root
+        # Of every mapping and list that was looked into: where each child begins, and the child.
+        self._children: dict[int, dict[str | int, tuple[yaml.Node, yaml.Node]]] = {}
 
     def fault(self, message: str, steps: Steps = ()) -> Fault:
         """`message` said of the value at `steps`."""
-        return Fault(message, _dotted(steps), _line(self._root, steps))
+        return Fault(message, _dotted(steps), self._line(steps))
 
     def fault_of(self, error: CardError) -> Fault:
         """A card's error as a fault of this text, in words for people."""
@@ -96,9 +106,30 @@ class Draft:
         short = isinstance(value, str | int | float) and len(str(value)) <= SHOWN_CHARACTERS_MAX
         return f" (it is {value!r})" if short else ""
 
+    def _line(self, steps: Steps) -> int | None:
+        """Where the value at `steps` begins; None if the text has nothing there."""
+        line, node = None, self._root
+        for step in steps:
+            found = self._children_of(node).get(step)
+            if found is None:
+                return None if line is None or step == steps[0] else line
+            line, node = found[0].start_mark.line + 1, found[1]
+        return line
+
+    def _children_of(self, node: yaml.Node) -> dict[str | int, tuple[yaml.Node, yaml.Node]]:
+        children = self._children.get(id(node))
+        if children is None:
+            children = {}
+            if isinstance(node, yaml.MappingNode):
+                children = {str(key.value): (key, value) for key, value in node.value}
+            elif isinstance(node, yaml.SequenceNode):
+                children = {place: (value, value) for place, value in enumerate(node.value)}
+            self._children[id(node)] = children
+        return children
+
 
 def read_draft(text: str) -> Draft:
-    """The card in `text`. Raises DraftError with every fault that can be seen without other cards."""
+    """The card in `text`. Raises DraftError with the faults that can be seen without other cards."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -108,18 +139,21 @@ def read_draft(text: str) -> Draft:
     try:
         _scan(text)
         root = yaml.compose(text, yaml.CSafeLoader)
+        _check_numbers(root)
         raw = yaml.load(text, yaml.CSafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = str(getattr(error, "problem", None) or error)
         raise DraftError((Fault(f"not YAML: {problem}", line=mark.line + 1 if mark else None),)) from None
-    except (ValueError, RecursionError) as error:  # a date such as 2026-13-45; brackets by the thousand
+    # A date such as 2026-13-45; a number beyond a float; brackets by the thousand.
+    except (ValueError, OverflowError, RecursionError) as error:
         raise DraftError((Fault(f"not YAML: {error}"),)) from None
     if not isinstance(raw, dict) or root is None:
         held = "nothing" if raw is None else f"{type(raw).__name__}"
         raise DraftError((Fault(f"the text holds {held}; a card is `name: value` lines, its `id` first"),))
     draft = Draft(raw, root)
-    if faults := (*_doubles(root, ()), *_values(draft, raw, ()), *_own_rules(draft)):
+    found = chain(_doubles(root, ()), _values(draft, raw, ()), _own_rules(draft))
+    if faults := tuple(islice(found, FAULTS_MAX)):
         raise DraftError(faults)
     return draft
 
@@ -157,7 +191,8 @@ def _plain(value: Any) -> Any:
 
 def _scan(text: str) -> None:
     """Refuse what must not reach the parser: anchors, of which a few lines can stand for millions of values,
-    and brackets by the thousand, each of which takes a piece of the C stack.
+    tags, with which a text says that it is what it is not, and brackets by the thousand, each of which takes
+    a piece of the C stack.
     """
     depth = 0
     for token in yaml.scan(text, yaml.CSafeLoader):
@@ -165,10 +200,28 @@ def _scan(text: str) -> None:
             raise yaml.MarkedYAMLError(
                 problem="`&` and `*` references are not read", problem_mark=token.start_mark
             )
+        if isinstance(token, yaml.TagToken):
+            raise yaml.MarkedYAMLError(problem="`!` tags are not read", problem_mark=token.start_mark)
         depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
         if depth > DEPTH_MAX:
             raise yaml.MarkedYAMLError(
                 problem=f"nests deeper than {DEPTH_MAX} levels", problem_mark=token.start_mark
+            )
+
+
+def _check_numbers(root: yaml.Node | None) -> None:
+    """Before they are read: 60,000 characters of `1:1:1…` take half a second."""
+    waiting = [] if root is None else [root]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            waiting += chain.from_iterable(node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif node.tag in _NUMBERS and len(node.value) > NUMBER_CHARACTERS_MAX:
+            raise yaml.MarkedYAMLError(
+                problem=f"a number of {len(node.value)} characters; at most {NUMBER_CHARACTERS_MAX} are read",
+                problem_mark=node.start_mark,
             )
 
 
@@ -227,6 +280,9 @@ def _own_rules(draft: Draft) -> Iterator[Fault]:
     if isinstance(parameters, Mapping):
         for path, definitions in parameters.items():
             if isinstance(definitions, Mapping):
+                if (size := _size(definitions)) > PARAMETER_VALUES_MAX:
+                    told = f"{size} values, which every call is held against; at most {PARAMETER_VALUES_MAX}"
+                    yield draft.fault(told, ("parameters", path))
                 yield from _flat_properties(draft, definitions, ("parameters", path))
 
 
@@ -242,27 +298,18 @@ def _flat_properties(draft: Draft, definitions: Raw, steps: Steps) -> Iterator[F
             yield from _flat_properties(draft, definition["properties"], (*here, "properties"))
 
 
+def _size(value: Any) -> int:
+    """How many values stand in `value`, itself included."""
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_size, inside))
+
+
 def _dotted(steps: Steps) -> str:
     text = ""
     for step in steps:
-        text += f"[{step}]" if isinstance(step, int) else (f".{step}" if text else step)
+        name = f"[{step}]" if isinstance(step, int) else step[:SHOWN_CHARACTERS_MAX]
+        text += f".{name}" if text and isinstance(step, str) else name
     return text
-
-
-def _line(node: yaml.Node | None, steps: Steps) -> int | None:
-    """Where the value at `steps` begins; None if the text has nothing there."""
-    line = None
-    for step in steps:
-        children: list[tuple[Any, yaml.Node, yaml.Node]] = []
-        if isinstance(node, yaml.MappingNode):
-            children = [(key.value, key, value) for key, value in node.value]
-        elif isinstance(node, yaml.SequenceNode):
-            children = [(place, value, value) for place, value in enumerate(node.value)]
-        found = next(((start, child) for name, start, child in children if name == step), None)
-        if found is None:
-            return None if line is None or step == steps[0] else line
-        line, node = found[0].start_mark.line + 1, found[1]
-    return line
 
 
 def _nearest_name(name: str, steps: Steps) -> str:

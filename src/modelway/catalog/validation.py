@@ -28,6 +28,10 @@ SHOWN_CHARACTERS_MAX = 80
 VIOLATIONS_MAX = 20
 # The validator makes all errors before it gives the first, at 25 µs each; of a longer list only one is told.
 ITEMS_MAX = 200
+# Patterns are matched in time linear in the text, so without look-around and back references: the engine that
+# has them takes up to 60 ms a string, and a call has thousands of strings. The size, in bytes once compiled,
+# holds `\w{64}` and bounds the factor.
+PATTERNS = jsonschema_rs.RegexOptions(size_limit=100_000)
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -138,7 +142,7 @@ def _repairs(found: Iterable[tuple[Rule, Finding]]) -> list[Repair]:
 def compiled(card: Card, path: Path) -> jsonschema_rs.Draft202012Validator:
     """The form without the rules between fields: those are asked by name. Raises ValueError if it is none."""
     schema = {key: value for key, value in form_schema(card, path).items() if key not in ("allOf", "x-rules")}
-    return jsonschema_rs.Draft202012Validator(schema)
+    return jsonschema_rs.Draft202012Validator(schema, pattern_options=PATTERNS)
 
 
 def _schema_violations(card: Card, path: Path, body: Body, known: set[str]) -> list[Violation]:

@@ -7,15 +7,18 @@ as it would be, so that nothing is kept which a worker could not use.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from modelway.catalog.cards import Card, CardError
 from modelway.catalog.checks import of_card
-from modelway.catalog.drafts import REPEATED, Draft, DraftError, Fault, read_draft
+from modelway.catalog.drafts import FAULTS_MAX, REPEATED, Draft, DraftError, Fault, read_draft
 from modelway.conversation.errors import CallError
 from modelway.manage.ids import SYSTEM, Source
 from modelway.manage.trail import note
@@ -27,7 +30,10 @@ from modelway.store.database import Connection, Database
 Offer = Callable[[Iterable[str]], Registry]
 """What an installation would serve with the cards of these texts; raises CardError."""
 
-FAULTS_MAX = 50  # more than anyone mends in one go
+TRIES_MAX = 5  # of a change that others come before; each judges again, some hundred cards in 0.2 s
+
+J = TypeVar("J")
+R = TypeVar("R")
 
 
 class Change(NamedTuple):
@@ -36,6 +42,10 @@ class Change(NamedTuple):
     field: str
     before: Any
     after: Any
+
+
+class _Moved(Exception):
+    """Another card was changed since the cards were read."""
 
 
 class Serving(NamedTuple):
@@ -73,7 +83,8 @@ async def find_card(database: Database, card_id: str) -> StoredCard:
 
 async def judge_card(database: Database, offer: Offer, now: Registry, text: str) -> Verdict:
     """What `text` would do, without doing it. `now` is what is served at this moment."""
-    return await database.read(lambda connection: _judged(cards.list_cards(connection), offer, now, text))
+    _, stored = await database.read(cards.snapshot)
+    return await asyncio.to_thread(_judged, stored, offer, now, text)
 
 
 async def save_card(
@@ -93,21 +104,22 @@ async def save_card(
     unavailable.
     """
 
-    def change(connection: Connection) -> Verdict:
-        number = cards.begin_change(connection)
-        stored = cards.list_cards(connection)
+    def judge(stored: Sequence[StoredCard]) -> Verdict:
         verdict = _judged(stored, offer, now, text, card_id)
         if verdict.faults:
             raise _refusal(verdict)
         _check_seen(verdict.stored, card_id, seen_change)
         if verdict.stored is None and len(stored) >= CARDS_MAX:
             raise CallError("conflict", f"{CARDS_MAX} cards are kept already; remove one that is not needed")
+        return verdict
+
+    def keep(connection: Connection, number: int, verdict: Verdict) -> Verdict:
         kept = StoredCard(card_id, text, source.now_ms(), source.doer.key_id, number)
         cards.put(connection, kept)
         note(connection, source, account_id, "card.save", card_id, text=text)
         return replace(verdict, stored=kept)
 
-    return await database.write(change)
+    return await _changed(database, judge, keep)
 
 
 async def remove_card(
@@ -118,19 +130,43 @@ async def remove_card(
     Raises CallError: not_found, conflict (another card has taken a name that would come back), unavailable.
     """
 
-    def change(connection: Connection) -> None:
-        cards.begin_change(connection)
-        stored = cards.list_cards(connection)
+    def judge(stored: Sequence[StoredCard]) -> None:
         gone = _found(stored, card_id)
         others = [card.text for card in stored if card.id != card_id]
         reason = _unusable(offer, others)
         # Where something is unusable with the card as well, taking it away is no harm.
         if reason is not None and _unusable(offer, [*others, gone.text]) is None:
             raise CallError("conflict", f"without the card {card_id!r}: {reason}", param="id")
+
+    def forget(connection: Connection, _number: int, _judged: None) -> None:
         cards.remove(connection, card_id)
         note(connection, source, account_id, "card.remove", card_id)
 
-    await database.write(change)
+    await _changed(database, judge, forget)
+
+
+async def _changed(
+    database: Database,
+    judge: Callable[[Sequence[StoredCard]], J],
+    change: Callable[[Connection, int, J], R],
+) -> R:
+    """Judge the cards as they are, then change them if nobody has meanwhile; else judge again.
+
+    Judging takes up to some tenths of a second, in which the one writer is to book calls.
+    """
+    for _ in range(TRIES_MAX):
+        seen, stored = await database.read(cards.snapshot)
+        judged = await asyncio.to_thread(judge, stored)
+
+        def work(connection: Connection, seen: int = seen, judged: J = judged) -> R:
+            number = cards.begin_change(connection)
+            if number != seen + 1:
+                raise _Moved
+            return change(connection, number, judged)
+
+        with suppress(_Moved):
+            return await database.write(work)
+    raise CallError("conflict", "others are changing cards at this moment; try again")
 
 
 def served_by(registry: Registry, card: Card) -> tuple[Serving, ...]:
@@ -153,11 +189,11 @@ def _judged(
     try:
         draft = read_draft(text)
     except DraftError as error:
-        return Verdict(id=wanted or "", faults=error.faults[:FAULTS_MAX])
+        return Verdict(id=wanted or "", faults=error.faults)
     card_id: str = draft.raw["id"]
     same = next((card for card in stored if card.id == card_id), None)
     before = now.catalog.card(card_id)
-    faults = list(_name_faults(draft, now, wanted))
+    faults = list(islice(_name_faults(draft, now, wanted), FAULTS_MAX))
     if not faults:
         try:
             after = offer([*(card.text for card in stored if card.id != card_id), text])
@@ -166,7 +202,7 @@ def _judged(
         else:
             card = after.catalog.card(card_id)
             assert card is not None, "a card that was read is in the catalog it was read into"
-            faults += [draft.fault(what, steps) for what, steps in of_card(card)]
+            faults += [draft.fault(what, steps) for what, steps in islice(of_card(card), FAULTS_MAX)]
             if not faults:
                 return Verdict(
                     id=card_id,
@@ -176,7 +212,7 @@ def _judged(
                     changes=tuple(_changes(before, card)),
                     served_by=served_by(after, card),
                 )
-    return Verdict(id=card_id, faults=tuple(faults[:FAULTS_MAX]), before=before, stored=same)
+    return Verdict(id=card_id, faults=tuple(faults), before=before, stored=same)
 
 
 def _name_faults(draft: Draft, now: Registry, wanted: str | None) -> Iterator[Fault]:

@@ -46,6 +46,12 @@ def list_cards(connection: Connection) -> list[StoredCard]:
     return [_card(row) for row in connection.execute(select(cards).order_by(cards.c.id)).mappings()]
 
 
+def snapshot(connection: Connection) -> tuple[int, list[StoredCard]]:
+    """How many changes the cards have seen, and all of them."""
+    # The number first: what is changed between the two makes it too old, never too new.
+    return last_change(connection), list_cards(connection)
+
+
 def put(connection: Connection, card: StoredCard) -> None:
     """Keep `card` in place of what its id stood for."""
     values = {name: getattr(card, name) for name in ("text", "changed_at_ms", "changed_by", "change")}
