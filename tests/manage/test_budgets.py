@@ -6,17 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from modelway.accounts.keys import Key
+from modelway.accounts.keys import Key, is_alive
+from modelway.accounts.rates import NO_LIMITS, RateLimits
 from modelway.accounts.windows import window_end_ms, window_start_ms
 from modelway.conversation.errors import CallError
+from modelway.limits.limiter import Limiter
+from modelway.limits.memory import MemoryCounter
 from modelway.manage.budgets import (
     change_budget,
     create_budget,
     list_budgets,
+    own_limit,
     remove_budget,
 )
 from modelway.manage.ids import Source
-from modelway.manage.keys import KeyChanges, KeyWishes, change_key, create_key, rotate_key
+from modelway.manage.keys import KeyChanges, KeyWishes, change_key, create_key, find_key, rotate_key
 from modelway.store.budgets import find_terms
 from modelway.store.database import Database
 from modelway.store.ledger import Ledger
@@ -157,6 +161,81 @@ async def test_what_a_key_spent_between_two_limits_counts(database: Database) ->
     caps = (await ledger.terms(account)).caps(changed, "small", NOW_MS)
     assert await ledger.reserve(new_hold(ledger, account), amounts=(41,), caps=caps) == Refused(new.key.id)
     await ledger.close()
+
+
+@pytest.mark.parametrize("own", [None, 100])
+async def test_a_rotated_key_and_its_successor_are_counted_as_one(
+    database: Database, own: int | None
+) -> None:
+    """By a budget of the key, and by a limit of its own; with calls of the old one still under way."""
+    account = await prepaid(database, 1_000)
+    old = await create_key(database, SECRET, "us", KeyWishes(name="k", limit_nano_usd=own), NOW)
+    if own is None:
+        await create_budget(database, "us", "key", old.key.id, "never", 100, source=NOW)
+    ledger = Ledger(database)
+
+    async def asked(key: Key, amount: int) -> object:
+        caps = (await ledger.terms(account)).caps(key, "small", NOW_MS)
+        return await ledger.reserve(new_hold(ledger, account, key_id=key.id), amounts=(amount,), caps=caps)
+
+    assert await asked(old.key, 60) == Granted(60)
+    new = await rotate_key(database, SECRET, old.key.id, 60, NOW)
+    newest = await rotate_key(database, SECRET, new.key.id, 60, NOW)
+    for key in (old.key, new.key, newest.key):
+        assert isinstance(await asked(key, 41), Refused)
+    assert await asked(newest.key, 30) == Granted(30)
+    assert isinstance(await asked(old.key, 11), Refused)
+    state = await own_limit(database, newest.key, NOW)
+    [state] = [state] if state is not None else await list_budgets(database, "us", NOW)
+    assert (state.held_nano_usd, state.budget.subject) == (90, newest.key.id if own else old.key.id)
+    await ledger.close()
+
+
+async def test_a_budget_of_a_successor_knows_what_was_spent_before(database: Database) -> None:
+    account = await prepaid(database, 1_000)
+    old = await create_key(database, SECRET, "us", KeyWishes(name="k"), NOW)
+    ledger = Ledger(database)
+    opened = new_hold(ledger, account, key_id=old.key.id)
+    await ledger.reserve(opened, amounts=(60,))
+    row, settlement = settled(opened, 60)
+    ledger.append(row, settlement)
+    await ledger.close()
+    new = await rotate_key(database, SECRET, old.key.id, 60, NOW)
+
+    await create_budget(database, "us", "key", new.key.id, "monthly", 100, source=NOW)
+    changed = await change_key(database, new.key.id, {"limit_nano_usd": 100}, NOW)
+
+    [state] = await list_budgets(database, "us", NOW)
+    own = await own_limit(database, changed, NOW)
+    assert own is not None
+    assert (state.spent_nano_usd, own.spent_nano_usd) == (60, 60)
+
+
+async def test_a_key_that_was_replaced_is_not_revived(database: Database) -> None:
+    await prepaid(database, 0)
+    old = await create_key(database, SECRET, "us", KeyWishes(name="k"), NOW)
+    new = await rotate_key(database, SECRET, old.key.id, 0, NOW)
+
+    with pytest.raises(CallError, match=f"{new.key.masked} has taken over") as caught:
+        await change_key(database, old.key.id, {"expires_at_ms": None}, NOW)
+    assert caught.value.kind.name == "conflict"
+    assert not is_alive(await find_key(database, old.key.id), NOW.now_ms())
+
+
+async def test_the_limits_of_a_successor_hold_for_the_key_before_it(database: Database) -> None:
+    await prepaid(database, 0)
+    old = await create_key(database, SECRET, "us", KeyWishes(name="k"), NOW)
+    other = await create_key(database, SECRET, "us", KeyWishes(name="other"), NOW)
+    new = await rotate_key(database, SECRET, old.key.id, 60, NOW)
+
+    rates = RateLimits(requests_per_minute=5)
+    await change_key(database, new.key.id, {"limit_nano_usd": 7, "rate_limits": rates, "name": "n"}, NOW)
+
+    found = [await find_key(database, each.key.id) for each in (old, new, other)]
+    assert [(key.limit_nano_usd, key.name) for key in found] == [(7, "k"), (7, "n"), (None, "other")]
+    limiter = Limiter(NO_LIMITS, MemoryCounter(lambda: 0))
+    one, two = (limiter.rules(key, None) for key in found[:2])
+    assert one == two, "what one takes is taken from the other, too"
 
 
 async def test_a_key_that_is_rotated_ends_after_the_overlap(database: Database) -> None:

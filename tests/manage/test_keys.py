@@ -6,12 +6,13 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
+from sqlalchemy import insert
 
 from modelway.accounts.keys import Key, looks_valid
 from modelway.accounts.roles import Asker
 from modelway.conversation.errors import CallError
 from modelway.manage.ids import SYSTEM, Source
-from modelway.manage.keys import KeyWishes, add_key, create_key, list_keys, revoke_key
+from modelway.manage.keys import KeyWishes, create_key, list_keys, revoke_key
 from modelway.manage.people import (
     add_member,
     change_role,
@@ -22,7 +23,7 @@ from modelway.manage.people import (
     remove_member,
 )
 from modelway.manage.trail import list_deeds
-from modelway.store import people
+from modelway.store import people, schema
 from modelway.store.database import Connection, Database
 
 pytestmark = pytest.mark.anyio
@@ -118,10 +119,13 @@ async def test_two_owners_that_remove_each_other_at_once_do_not_both_succeed(dat
 async def test_a_page_is_as_long_as_it_is_asked_for(database: Database) -> None:
     """The largest page, and the one row more by which it is known not to be the last."""
     account, many = await create_account(database, "us"), 1_002
+    key = {"account_id": account.id, "name": "k", "masked": "m", "resets": "never", "created_at_ms": 1}
+    deed = {"account_id": account.id, "at_ms": 1, "via": "cli", "action": "a", "subject": "s", "details": {}}
+    ids = [{"id": f"{n:04}", "digest": f"{n:04}".encode(), "change": 1} for n in range(many)]
 
     def fill(connection: Connection) -> None:
-        for n in range(many):
-            add_key(connection, SECRET, account.id, KeyWishes(name=str(n)), SYSTEM)
+        connection.execute(insert(schema.keys).values([key | each for each in ids]))
+        connection.execute(insert(schema.trail).values([deed | {"id": each["id"]} for each in ids]))
 
     await database.write(fill)
 

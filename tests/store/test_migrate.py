@@ -10,11 +10,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, insert, inspect, select
 
 from modelway.store.connections import engine_for
 from modelway.store.migrate import MIGRATIONS, check_current, current, upgrade
-from modelway.store.schema import HEAD, metadata
+from modelway.store.schema import HEAD, accounts, cap_windows, keys, metadata
 from modelway.store.urls import StoreError, create_sqlite_file, parse_url, sqlite_file
 
 
@@ -62,6 +62,30 @@ def test_a_migration_that_fails_half_way_leaves_nothing(bare_url: str) -> None:
         assert inspect(connection).get_table_names() == ["usage"]
         connection.exec_driver_sql("DROP TABLE usage")
     assert upgrade(bare_url) is True
+
+
+def test_what_rotated_keys_spent_is_one_count_after_the_migration(bare_url: str) -> None:
+    upgrade(bare_url)
+    key = {"account_id": "us", "name": "k", "masked": "m", "resets": "never", "created_at_ms": 1, "change": 1}
+    replaced = {"key_1": None, "key_2": "key_1", "key_3": "key_2", "key_4": None}
+    windows = [("key_1", 0, 5), ("key_2", 0, 8), ("key_3", 0, 7), ("key_3", 9, 4), ("key_4", 0, 3)]
+    with connect(bare_url) as connection:
+        connection.execute(insert(accounts).values(id="us", name="us", created_at_ms=1))
+        for key_id, replaces_id in replaced.items():
+            ids = {"id": key_id, "replaces_id": replaces_id, "digest": key_id.encode()}
+            connection.execute(insert(keys).values(key | ids))
+        for row in windows:
+            connection.execute(insert(cap_windows).values((*row, 0)))
+        connection.exec_driver_sql("ALTER TABLE keys DROP COLUMN first_id")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0008'")
+
+    assert upgrade(bare_url) is True
+
+    with connect(bare_url) as connection:
+        firsts = connection.execute(select(keys.c.first_id).order_by(keys.c.id)).scalars().all()
+        assert firsts == [None, "key_1", "key_1", None]
+        spent = [tuple(row) for row in connection.execute(select(cap_windows))]
+    assert {("key_1", 0, 8, 0), ("key_1", 9, 4, 0), ("key_4", 0, 3, 0)} <= set(spent)
 
 
 def test_a_program_older_than_the_tables_goes_on(bare_url: str) -> None:

@@ -49,8 +49,8 @@ class Key:
     Times are milliseconds since 1970. `models` are ids or patterns with `*`; None allows every model.
     `limit_nano_usd` is what may be spent before `resets` starts the count again; None is no limit.
     `endpoints` are paths or patterns with `*`, `addresses` networks (`10.0.0.0/8`) it may be used from;
-    None allows every one. `replaces_id` is the key it was made to take over from. `rate_limits` None: the
-    installation's defaults.
+    None allows every one. `replaces_id` is the key it was made to take over from, `first_id` the first of all
+    those, link by link. `rate_limits` None: the installation's defaults.
     """
 
     id: str
@@ -70,6 +70,12 @@ class Key:
     addresses: tuple[str, ...] | None = None
     replaces_id: str | None = None
     rate_limits: RateLimits | None = None
+    first_id: str | None = None
+
+    @property
+    def chain(self) -> str:
+        """What its limits are counted under: the same for every key that took over from another."""
+        return self.first_id or self.id
 
 
 def mint(random_bytes: bytes) -> str:

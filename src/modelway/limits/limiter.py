@@ -34,7 +34,7 @@ class Limiter:
             return known[2]
         if len(self._rules) >= KEYS_MAX:
             self._rules.clear()
-        rules = rules_of(key.id, key.account_id, (own or NO_LIMITS).over(self._defaults), account)
+        rules = rules_of(key.chain, key.account_id, (own or NO_LIMITS).over(self._defaults), account)
         self._rules[key.id] = own, account, rules
         return rules
 

@@ -108,11 +108,13 @@ class Refusal:
     states: list[State]
 
 
-def rules_of(key_id: str, account_id: str, key: RateLimits, account: RateLimits | None) -> tuple[Rule, ...]:
-    """Every limit that a call of this key has to pass."""
+def rules_of(chain: str, account_id: str, key: RateLimits, account: RateLimits | None) -> tuple[Rule, ...]:
+    """Every limit that a call has to pass. `chain` is its key's: one that took over from another goes on with
+    what is left in its buckets.
+    """
     found = []
     subjects: tuple[tuple[Scope, str, RateLimits], ...] = (
-        ("key", key_id, key),
+        ("key", chain, key),
         ("account", account_id, account or NO_LIMITS),
     )
     for scope, subject, limits in subjects:

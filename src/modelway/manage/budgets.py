@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from modelway.accounts.keys import Key, Resets
@@ -54,11 +54,14 @@ async def create_budget(
         found = find_account(connection, account)
         if len(budgets.list_budgets(connection, found.id)) >= BUDGETS_MAX:
             raise CallError("conflict", f"account {found.name!r} has {BUDGETS_MAX} budgets already")
+        named = _subject(connection, found.id, scope, subject)
+        key = keys.find(connection, named) if scope == "key" else None
         budget = Budget(
             id=source.new_id("bud"),
             account_id=found.id,
             scope=scope,
-            subject=_subject(connection, found.id, scope, subject),
+            subject=named,
+            chain=None if key is None else key.chain,
             resets=resets,
             limit_nano_usd=limit_nano_usd,
             alerts=tuple(sorted(set(alerts))),
@@ -115,16 +118,9 @@ async def own_limit(database: Database, key: Key, source: Source = SYSTEM) -> Bu
     """The limit that a key has by itself, as if it were a budget of the key's id; None if it has none."""
     if key.limit_nano_usd is None:
         return None
-    limit = Budget(
-        id=key.id,
-        account_id=key.account_id,
-        scope="key",
-        subject=key.id,
-        resets=key.resets,
-        limit_nano_usd=key.limit_nano_usd,
-        created_at_ms=key.created_at_ms,
-    )
-    return await database.read(lambda connection: _state(connection, limit, source.now_ms()))
+    limit = budgets.own_limit(key, key.limit_nano_usd, key.created_at_ms)
+    state = await database.read(lambda connection: _state(connection, limit, source.now_ms()))
+    return replace(state, budget=replace(limit, id=key.id))
 
 
 def _state(connection: Connection, budget: Budget, now_ms: int) -> BudgetState:

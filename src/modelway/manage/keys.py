@@ -172,8 +172,8 @@ async def rotate_key(
 ) -> NewKey:
     """A key with the same terms that takes over from `key_id`, which goes on for `overlap_s` and then ends.
 
-    What the old one has spent in its window counts for the new one too. Raises CallError: not_found,
-    conflict (it is revoked), invalid.
+    Both count against the same limits and budgets, as one key. Raises CallError: not_found, conflict (it is
+    revoked), invalid.
     """
     if not 0 <= overlap_s <= OVERLAP_S_MAX:
         raise CallError.invalid(
@@ -181,6 +181,7 @@ async def rotate_key(
         )
 
     def change(connection: Connection) -> NewKey:
+        key_changes.begin(connection)
         old, now_ms = _find(connection, key_id), source.now_ms()
         if not is_alive(old, now_ms):
             raise CallError("conflict", f"the key {old.masked} is revoked or has expired", param="key")
@@ -192,11 +193,11 @@ async def rotate_key(
             created_at_ms=now_ms,
             last_used_at_ms=None,
             replaces_id=old.id,
+            first_id=old.chain,
         )
         keys.add(connection, key, digest(secret, text))
         key_changes.restrict(connection, key)
         key_changes.expire(connection, old, now_ms + round(overlap_s * 1000))
-        key_changes.hand_over(connection, old, key, now_ms)
         _check_number(connection, key.account_id, now_ms)
         note(
             connection,
@@ -215,7 +216,8 @@ async def rotate_key(
 
 async def change_key(database: Database, key_id: str, changes: KeyChanges, source: Source = SYSTEM) -> Key:
     """Other terms for a key; every worker keeps them within a second. What was spent before counts against
-    another limit too. Raises CallError: not_found, conflict (it is revoked), invalid.
+    another limit too. Limits hold for the key that it took over from as well, while that one lives on. Raises
+    CallError: not_found, conflict (it is revoked or replaced), invalid.
     """
     wanted: dict[str, Any] = dict(changes)
     for name, parse in _PARSED.items():
@@ -224,9 +226,9 @@ async def change_key(database: Database, key_id: str, changes: KeyChanges, sourc
     _check_limit(wanted.get("limit_nano_usd"))
 
     def change(connection: Connection) -> Key:
+        key_changes.begin(connection)
         now_ms, old = source.now_ms(), _find(connection, key_id)
-        if old.revoked_at_ms is not None:
-            raise CallError("conflict", f"the key {old.masked} is revoked", param="key")
+        _check_changeable(connection, old)
         ends_ms = wanted.get("expires_at_ms")
         if ends_ms is not None and ends_ms <= now_ms:
             raise CallError.invalid("this is in the past; to end the key now, revoke it", param="expires_at")
@@ -238,6 +240,15 @@ async def change_key(database: Database, key_id: str, changes: KeyChanges, sourc
         return changed
 
     return await database.write(change)
+
+
+def _check_changeable(connection: Connection, key: Key) -> None:
+    if key.revoked_at_ms is not None:
+        raise CallError("conflict", f"the key {key.masked} is revoked", param="key")
+    successor = key_changes.successor(connection, key)
+    if successor is not None:
+        message = f"{successor} has taken over from the key {key.masked}; change that one, or revoke this one"
+        raise CallError("conflict", message, param="key")
 
 
 _PARSED: dict[str, Callable[[Any], object]] = {

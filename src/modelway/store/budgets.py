@@ -9,24 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, select, update
 
 from modelway.accounts.keys import Key, Resets
 from modelway.accounts.rates import RateLimits, parse_rates
 from modelway.accounts.windows import window_start_ms
 from modelway.store.changes import MONEY, count_up
 from modelway.store.entries import Cap
-from modelway.store.schema import accounts, budgets, cap_windows, entries
+from modelway.store.keys import key_chain
+from modelway.store.schema import accounts, budgets, cap_windows, entries, keys
 from modelway.store.statements import insert_for
 
 Scope = Literal["account", "member", "key", "model"]
 BUDGETS_MAX = 100  # of one account: each is a statement on the path of every call that it covers
 
-# Whose entries count against a budget of each scope.
+# Whose entries count against a budget of each scope; a key's are those of its chain.
 _COUNTED: dict[str, ColumnElement[str | None]] = {
     "account": entries.c.account_id,
     "member": entries.c.member_id,
-    "key": entries.c.key_id,
     "model": entries.c.model,
 }
 _SPENDING = ("charge", "estimate")
@@ -34,7 +34,9 @@ _SPENDING = ("charge", "estimate")
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A limit of `scope` for `subject` (an id), counted anew as `resets` says."""
+    """A limit of `scope` for `subject` (an id), counted anew as `resets` says. `chain` is that of a key
+    (`Key.chain`): its budget goes on for those that take over from it.
+    """
 
     id: str
     account_id: str
@@ -44,6 +46,7 @@ class Budget:
     limit_nano_usd: int
     alerts: tuple[int, ...] = ()
     created_at_ms: int = 0
+    chain: str | None = None
 
     def covers(self, key: Key, model: str) -> bool:
         match self.scope:
@@ -52,7 +55,7 @@ class Budget:
             case "member":
                 return key.member_id == self.subject
             case "key":
-                return key.id == self.subject
+                return key.chain == self.chain
             case "model":
                 return model == self.subject
 
@@ -76,8 +79,22 @@ class Terms:
             if each.covers(key, model)
         ]
         if key.limit_nano_usd is not None:
-            caps.append(Cap(key.id, window_start_ms(key.resets, now_ms), key.limit_nano_usd))
+            caps.append(Cap(key.chain, window_start_ms(key.resets, now_ms), key.limit_nano_usd))
         return caps
+
+
+def own_limit(key: Key, limit_nano_usd: int, at_ms: int) -> Budget:
+    """The limit that a key has by itself, as a budget under the name of its chain."""
+    return Budget(
+        id=key.chain,
+        account_id=key.account_id,
+        scope="key",
+        subject=key.id,
+        resets=key.resets,
+        limit_nano_usd=limit_nano_usd,
+        created_at_ms=at_ms,
+        chain=key.chain,
+    )
 
 
 def find_terms(connection: Connection, account_id: str) -> Terms | None:
@@ -92,8 +109,14 @@ def find_terms(connection: Connection, account_id: str) -> Terms | None:
 
 def list_budgets(connection: Connection, account_id: str) -> list[Budget]:
     """The budgets in force, oldest first."""
-    statement = select(budgets).where(budgets.c.account_id == account_id, budgets.c.removed_at_ms.is_(None))
-    rows = connection.execute(statement.order_by(budgets.c.id)).mappings()
+    its_key = and_(budgets.c.scope == "key", keys.c.id == budgets.c.subject)
+    statement = (
+        select(budgets, key_chain.label("chain"))
+        .select_from(budgets.outerjoin(keys, its_key))
+        .where(budgets.c.account_id == account_id, budgets.c.removed_at_ms.is_(None))
+        .order_by(budgets.c.id)
+    )
+    rows = connection.execute(statement).mappings()
     return [
         Budget(
             id=row["id"],
@@ -104,13 +127,15 @@ def list_budgets(connection: Connection, account_id: str) -> list[Budget]:
             limit_nano_usd=row["limit_nano_usd"],
             alerts=tuple(row["alerts"]),
             created_at_ms=row["created_at_ms"],
+            chain=row["chain"],
         )
         for row in rows
     ]
 
 
 def add_budget(connection: Connection, budget: Budget) -> None:
-    values = {name: getattr(budget, name) for name in budget.__slots__} | {"alerts": list(budget.alerts)}
+    columns = [name for name in budget.__slots__ if name in budgets.c]
+    values = {name: getattr(budget, name) for name in columns} | {"alerts": list(budget.alerts)}
     connection.execute(insert(budgets).values(values))
     seed(connection, budget)
     count_up(connection, MONEY)
@@ -151,20 +176,27 @@ def seed(connection: Connection, limit: Budget) -> None:
             entries.c.account_id == limit.account_id,
             entries.c.kind.in_(_SPENDING),
             entries.c.created_at_ms >= start_ms,
-            _COUNTED[limit.scope] == limit.subject,
+            _counted(limit),
         )
     ).scalar_one()
     posted = cap_windows.c.posted_nano_usd
     statement = insert_for(connection.dialect.name, cap_windows).values(
         cap_id=limit.id, window_start_ms=start_ms, posted_nano_usd=int(spent), held_nano_usd=0
     )
-    # More than the ledger has of this key alone: it has taken over from another, which had spent some.
+    # Never less than was counted: what others post at this moment is not in the sum.
     at_least = case((posted < int(spent), int(spent)), else_=posted)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["cap_id", "window_start_ms"], set_={"posted_nano_usd": at_least}
         )
     )
+
+
+def _counted(limit: Budget) -> ColumnElement[bool]:
+    if limit.scope != "key":
+        return _COUNTED[limit.scope] == limit.subject
+    chain = select(keys.c.id).where(keys.c.account_id == limit.account_id, key_chain == limit.chain)
+    return entries.c.key_id.in_(chain)
 
 
 def spent_in(connection: Connection, cap_id: str, start_ms: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, case, func, or_, select
 
 from modelway.accounts.keys import Key, Resets
 from modelway.accounts.windows import window_start_ms
-from modelway.store.keys import SUBJECT
+from modelway.store.keys import SUBJECT, key_chain
 from modelway.store.schema import cap_windows, keys
 
 __all__ = ["SUBJECT", "Limit", "among", "limits_of"]
@@ -37,7 +37,7 @@ def among(connection: Connection, key_ids: set[str], now_ms: int) -> set[str]:
 def limits_of(connection: Connection, key_ids: set[str], now_ms: int) -> dict[str, Limit]:
     """The limits of those of `key_ids` that have one."""
     starts = [(keys.c.resets == resets, window_start_ms(resets, now_ms)) for resets in _ANEW]
-    now = and_(cap_windows.c.cap_id == keys.c.id, cap_windows.c.window_start_ms == case(*starts, else_=0))
+    now = and_(cap_windows.c.cap_id == key_chain, cap_windows.c.window_start_ms == case(*starts, else_=0))
     posted = func.coalesce(cap_windows.c.posted_nano_usd, 0)
     statement = (
         select(keys.c.id, keys.c.limit_nano_usd, keys.c.resets, posted)

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from modelway.accounts.keys import Key
 from modelway.accounts.rates import RateLimits
-from modelway.accounts.windows import window_start_ms
-from modelway.store.budgets import Budget, seed
+from modelway.store.budgets import own_limit, seed
 from modelway.store.changes import count_up
-from modelway.store.keys import SUBJECT
-from modelway.store.schema import cap_windows, keys
-from modelway.store.statements import insert_for
+from modelway.store.keys import SUBJECT, key_chain
+from modelway.store.schema import keys
+
+# What all keys of a chain have in common: it is counted for them together.
+_COMMON = frozenset({"limit_nano_usd", "resets", "rate_limits"})
+
+
+def begin(connection: Connection) -> None:
+    """Others who would change a key wait until this transaction is over."""
+    count_up(connection, SUBJECT)
+
+
+def successor(connection: Connection, key: Key) -> str | None:
+    """The masked text of the newest key that took over from this one."""
+    statement = select(keys.c.masked).where(keys.c.account_id == key.account_id, keys.c.replaces_id == key.id)
+    return connection.execute(statement.order_by(keys.c.id.desc()).limit(1)).scalar()
 
 
 def restrict(connection: Connection, key: Key) -> None:
@@ -23,6 +35,7 @@ def restrict(connection: Connection, key: Key) -> None:
         "endpoints": None if key.endpoints is None else list(key.endpoints),
         "addresses": None if key.addresses is None else list(key.addresses),
         "replaces_id": key.replaces_id,
+        "first_id": key.first_id,
         "rate_limits": None if key.rate_limits is None else key.rate_limits.stored(),
     }
     connection.execute(update(keys).where(keys.c.id == key.id).values(values))
@@ -31,20 +44,27 @@ def restrict(connection: Connection, key: Key) -> None:
 def expire(connection: Connection, key: Key, at_ms: int) -> None:
     """End a key at a time, unless it ends before."""
     ends_ms = at_ms if key.expires_at_ms is None else min(at_ms, key.expires_at_ms)
-    _change(connection, key.id, expires_at_ms=ends_ms)
+    _change(connection, keys.c.id == key.id, {"expires_at_ms": ends_ms})
 
 
 def change(connection: Connection, key: Key, changed: Collection[str], now_ms: int) -> None:
-    """Store the fields of `key` that are named; what it spent in a window before counts in the window of
-    another limit.
+    """Store the fields of `key` that are named, its limits for the key before it as well, which may live on a
+    while; what was spent in a window before counts in the window of another limit.
     """
-    values = {name: getattr(key, name) for name in changed}
-    _change(connection, key.id, **{name: _stored(value) for name, value in values.items()})
-    if key.limit_nano_usd is not None and {"limit_nano_usd", "resets"} & set(changed):
-        limit = Budget(
-            key.id, key.account_id, "key", key.id, key.resets, key.limit_nano_usd, created_at_ms=now_ms
+    values = {name: _stored(getattr(key, name)) for name in changed}
+    common = {name: value for name, value in values.items() if name in _COMMON}
+    own = {name: value for name, value in values.items() if name not in _COMMON}
+    if own:
+        _change(connection, keys.c.id == key.id, own)
+    if common:
+        in_chain = (
+            keys.c.account_id == key.account_id,
+            key_chain == key.chain,
+            keys.c.revoked_at_ms.is_(None),
         )
-        seed(connection, limit)
+        _change(connection, and_(*in_chain), common)
+    if key.limit_nano_usd is not None and {"limit_nano_usd", "resets"} & set(changed):
+        seed(connection, own_limit(key, key.limit_nano_usd, now_ms))
 
 
 def _stored(value: object) -> object:
@@ -57,25 +77,6 @@ def _stored(value: object) -> object:
             return value
 
 
-def hand_over(connection: Connection, old: Key, new: Key, now_ms: int) -> None:
-    """The new key begins its window with what the old one has spent in it."""
-    if old.limit_nano_usd is None:
-        return
-    start_ms = window_start_ms(old.resets, now_ms)
-    spent = connection.execute(
-        select(cap_windows.c.posted_nano_usd).where(
-            cap_windows.c.cap_id == old.id, cap_windows.c.window_start_ms == start_ms
-        )
-    ).scalar()
-    row = {
-        "cap_id": new.id,
-        "window_start_ms": start_ms,
-        "posted_nano_usd": spent or 0,
-        "held_nano_usd": 0,
-    }
-    connection.execute(insert_for(connection.dialect.name, cap_windows).values(row))
-
-
-def _change(connection: Connection, key_id: str, **values: object) -> None:
+def _change(connection: Connection, which: ColumnElement[bool], values: Mapping[str, object]) -> None:
     numbered = {**values, "change": count_up(connection, SUBJECT)}
-    connection.execute(update(keys).where(keys.c.id == key_id).values(numbered))
+    connection.execute(update(keys).where(which).values(numbered))

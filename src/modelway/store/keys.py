@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import hmac
 
-from sqlalchemy import Connection, RowMapping, Select, bindparam, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from modelway.accounts.keys import Key
 from modelway.accounts.rates import parse_rates
@@ -14,6 +25,7 @@ from modelway.store.statements import insert_for
 SUBJECT = "keys"  # whose counter in `changes`
 PAGE_ROWS = 1000  # unless another number is asked for
 
+key_chain: ColumnElement[str] = func.coalesce(keys.c.first_id, keys.c.id)  # `Key.chain`
 _COLUMNS = [column for column in keys.c if column.name not in ("digest", "change")]
 
 
@@ -144,6 +156,7 @@ def _key(row: RowMapping) -> Key:
         addresses=_strings(row["addresses"]),
         replaces_id=row["replaces_id"],
         rate_limits=parse_rates(row["rate_limits"]),
+        first_id=row["first_id"],
     )
 
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0008"  # the newest migration; zero-padded numbers, so that older compares less
+HEAD = "0009"  # the newest migration; zero-padded numbers, so that older compares less
 
 # Both databases name constraints the same, so that a later migration can drop one by name.
 metadata = MetaData(
@@ -86,6 +86,7 @@ keys = Table(
     Column("endpoints", JSON(none_as_null=True)),  # paths or patterns; null allows every one
     Column("addresses", JSON(none_as_null=True)),  # networks it may be used from; null allows every one
     Column("replaces_id", Text),  # the key that this one was made to take over from
+    Column("first_id", Text),  # and the first that one did, link by link; null: it took over from none
     Column("rate_limits", JSON(none_as_null=True)),  # accounts.rates, by name; null: the defaults
     # The value of changes('keys') when this row last changed: what a worker has to forget.
     Column("change", BigInteger, nullable=False, index=True),
@@ -274,8 +275,9 @@ budgets = Table(
     Column("removed_at_ms", BigInteger),
 )
 
-# What was spent and is held against a budget or a key's own limit (`cap_id` is its id), one row per window:
-# a new window is a new row, so nothing is ever set back and two resetters cannot lose what was spent.
+# What was spent and is held against a budget (`cap_id` is its id) or a key's own limit (the id of the first
+# key of its chain), one row per window: a new window is a new row, so nothing is ever set back and two
+# resetters cannot lose what was spent.
 cap_windows = Table(
     "cap_windows",
     metadata,
