@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -67,7 +68,7 @@ async def test_a_card_of_ones_own_is_kept_as_it_was_written(database: Database) 
         "card.save",
         "lab/own-1",
         "key_1",
-        {"text": OWN},
+        {"bytes": len(OWN), "sha256": sha256(OWN.encode()).hexdigest()},
     )
     assert verdict.before is None
     assert verdict.served_by == (Serving("lab", "lab/own-1", True),)

@@ -8,6 +8,7 @@ as it would be, so that nothing is kept which a worker could not use.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -116,7 +117,7 @@ async def save_card(
     def keep(connection: Connection, number: int, verdict: Verdict) -> Verdict:
         kept = StoredCard(card_id, text, source.now_ms(), source.doer.key_id, number)
         cards.put(connection, kept)
-        note(connection, source, account_id, "card.save", card_id, text=text)
+        note(connection, source, account_id, "card.save", card_id, **_shown(text))
         return replace(verdict, stored=kept)
 
     return await _changed(database, judge, keep)
@@ -213,6 +214,12 @@ def _judged(
                     served_by=served_by(after, card),
                 )
     return Verdict(id=card_id, faults=tuple(faults), before=before, stored=same)
+
+
+def _shown(text: str) -> dict[str, object]:
+    """What the trail says of a text: which it was, without a page of the trail holding a thousand of them."""
+    written = text.encode()
+    return {"bytes": len(written), "sha256": hashlib.sha256(written).hexdigest()}
 
 
 def _name_faults(draft: Draft, now: Registry, wanted: str | None) -> Iterator[Fault]:
