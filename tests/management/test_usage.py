@@ -321,3 +321,22 @@ def test_strange_values_find_nothing_and_break_nothing(books: Books, value: str)
         assert answer.status in (200, 400), answer.body
         if answer.status == 200:
             assert answer.json()["data"] == []
+
+
+def test_a_refund_belongs_to_the_call_whose_charge_it_gives_back(books: Books, keys: Keys) -> None:
+    """Last, because it moves the account's money."""
+    first = next(each for each in books.calls if each.key == "app" and each.cost_nano_usd)
+    [before] = books.json(f"/v1/usage/logs?request_id={first.request_id}")["data"]
+    body = {"account": "books", "transaction_id": before["transaction_id"], "usd": "0.000001"}
+    refund = ask(books.gateway, keys["owner"], "POST", "/v1/billing/refunds", body)
+    assert refund.status == 200, refund.body
+
+    for who in ("manager", "app"):
+        [after] = books.json(f"/v1/usage/logs?request_id={first.request_id}", who)["data"]
+        assert after == before | {"charged_usd": format_usd((first.cost_nano_usd or 0) - 1_000)}
+        moved = books.json(f"/v1/billing/transactions?reference_id={first.request_id}", who)["data"]
+        assert [(row["type"], row["id"]) for row in moved] == [
+            ("refund", refund.json()["id"]),
+            ("charge", before["transaction_id"]),
+        ]
+        assert sum(row["change_nano_usd"] for row in moved) == 1_000 - (first.cost_nano_usd or 0)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from datetime import UTC
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event, text
 
 from modelway.accounts.ids import sortable_id
 from modelway.accounts.periods import Period
@@ -103,6 +105,55 @@ async def test_the_entries_of_a_call_are_found_in_its_own_account_alone(
 
     assert await database.read(lambda c: entries_of(c, MINE, wanted)) == {charge.attempt_id: [charge]}
     assert await database.read(lambda c: entries_of(c, Entries("acct_2"), wanted)) == {}
+
+
+async def test_what_was_given_back_of_a_call_is_among_its_entries(
+    database: Database, lines: list[Entry]
+) -> None:
+    """A refund names its charge, not the call; whoever made it, it is the call's."""
+    charge = next(each for each in lines if each.kind == "charge" and each.key_id == "key_1")
+    assert charge.attempt_id is not None
+    back = Entry("acct_1", "ent_zz", "refund", "revenue", "acct_1", 3, OCTOBER.end_ms, "acct_1/x", charge.id)
+    others = back._replace(account_id="acct_2", id="ent_zy", attempt_id="acct_2/x", credit="acct_2")
+    top_up = back._replace(id="ent_zx", kind="top_up", debit="cash")
+    await database.write(lambda connection: insert_rows(connection, entries, [back, others, top_up]))
+    wanted = {
+        MINE: [charge, back],
+        Entries("acct_1", keys=("key_1",)): [charge, back],
+        Entries("acct_1", kinds=("refund",)): [back],
+        Entries("acct_1", kinds=("charge",)): [charge],
+    }
+
+    for narrowed, expected in wanted.items():
+        found = await database.read(lambda c: entries_of(c, narrowed, [charge.attempt_id or ""]))  # noqa: B023  # as above
+        assert found == {charge.attempt_id: expected}
+    for narrowed in (Entries("acct_1", keys=("key_2",)), Entries("acct_2")):
+        assert await database.read(lambda c: entries_of(c, narrowed, [charge.attempt_id or ""])) == {}  # noqa: B023  # as above
+
+
+async def test_calls_and_refunds_are_found_along_their_indexes(
+    database: Database, lines: list[Entry]
+) -> None:
+    """Without them each page of the log would read the account's whole statement."""
+    explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
+    plans: list[str] = []
+
+    def note(connection: Connection) -> None:
+        if database.dialect == "postgresql":
+            connection.execute(text("SET LOCAL enable_seqscan = off"))  # the table is small: any way is cheap
+
+        @event.listens_for(connection, "before_cursor_execute")
+        def explained(asked: Connection, cursor: Any, statement: str, parameters: Any, *rest: object) -> None:
+            again = asked.connection.cursor()
+            again.execute(f"{explain} {statement}", parameters)
+            plans.append(str(again.fetchall()))
+
+        entries_of(connection, MINE, [each.attempt_id or "" for each in lines[:50]])
+
+    await database.read(note)
+    calls, refunds = plans
+    assert "attempt_id" in calls
+    assert "ix_entries_refunds" in refunds
 
 
 def test_amounts_are_signed_from_the_accounts_side() -> None:

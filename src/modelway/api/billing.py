@@ -65,7 +65,8 @@ class TransactionsQuery(PeriodQuery, frozen=True):
     type: Annotated[tuple[str, ...], Meta(description=f"Only of these types: {', '.join(KINDS)}.")] = ()
     key: Keys = ()
     reference_id: Annotated[
-        str | None, Meta(description="A request's id: what that call was charged, whenever it was.")
+        str | None,
+        Meta(description="A request's id: what that call was charged and given back, whenever it was."),
     ] = None
     cursor: Cursor = ""
     limit: Limit = PAGE_SIZE

@@ -56,7 +56,10 @@ USAGE_OBJECTS: dict[str, dict[str, tuple[str, str]]] = {
         "cost_usd": ("?string", "By the price of that day; null: none is known."),
         "cost_nano_usd": ("?integer", "The same in nano-dollars."),
         "price_version": ("?string", "Which price that was."),
-        "charged_usd": ("string", "What of it the account paid: all, but for what its hold did not cover."),
+        "charged_usd": (
+            "string",
+            "What of it the account paid: all, but for what its hold did not cover and what was given back.",
+        ),
         "transaction_id": ("?string", "Its line on the statement; null: it was refused before it had one."),
     },
 }

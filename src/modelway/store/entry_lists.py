@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, literal_column, select
 
 from modelway.accounts.ids import RANDOM_BYTES, sortable_id
 from modelway.accounts.periods import Day
@@ -75,13 +75,27 @@ def list_entries(
 
 
 def entries_of(connection: Connection, wanted: Entries, request_ids: Iterable[str]) -> dict[str, list[Entry]]:
-    """The entries of calls, by request id, those of targets that failed before left out."""
-    statement = select(entries).where(entries.c.attempt_id.in_(set(request_ids)), wanted.condition())
-    found: dict[str, list[Entry]] = defaultdict(list)
-    for row in connection.execute(statement.order_by(entries.c.id)):
-        entry = Entry(*row)
-        found[entry.attempt_id or ""].append(entry)
-    return dict(found)
+    """The entries of calls, by request id, those of targets that failed before left out. What people gave
+    back comes last: a refund belongs to the charge it names, whichever key that was of.
+    """
+    # Whose they are is looked at here: asked for the account too, SQLite would read its whole statement.
+    statement = select(entries).where(entries.c.attempt_id.in_(set(request_ids))).order_by(entries.c.id)
+    of_calls = [Entry(*row) for row in connection.execute(statement)]
+    found = [
+        entry
+        for entry in of_calls
+        if entry.account_id == wanted.account_id and (not wanted.keys or entry.key_id in wanted.keys)
+    ]
+    call_of = {entry.id: entry.attempt_id or "" for entry in found}
+    # Spelled out, or neither database would know that its index of refunds has them all.
+    is_refund = entries.c.kind == literal_column("'refund'")
+    statement = select(entries).where(entries.c.reference.in_(call_of), is_refund).order_by(entries.c.id)
+    refunds = [Entry(*row) for row in connection.execute(statement)]
+    by_call: dict[str, list[Entry]] = defaultdict(list)
+    for entry in (*found, *(each for each in refunds if each.account_id == wanted.account_id)):
+        if not wanted.kinds or entry.kind in wanted.kinds:
+            by_call[call_of.get(entry.id) or call_of[entry.reference or ""]].append(entry)
+    return dict(by_call)
 
 
 def moved(entry: Entry) -> int:

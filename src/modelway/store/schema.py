@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 HEAD = "0009"  # the newest migration; zero-padded numbers, so that older compares less
@@ -201,6 +202,13 @@ entries = Table(
     Column("note", Text),
     UniqueConstraint("attempt_id", "kind"),
     CheckConstraint("amount_nano_usd >= 0", name="ck_entries_amount"),
+    # From a charge to what of it was given back. Charges, which are nearly all lines, are not in it.
+    Index(
+        "ix_entries_refunds",
+        "reference",
+        sqlite_where=text("kind = 'refund'"),
+        postgresql_where=text("kind = 'refund'"),
+    ),
     sqlite_with_rowid=False,
 )
 
