@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ def bearer(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def keys(scripted_gateway: Gateway) -> Keys:
     """`owner` to `viewer`: management keys of the installation's members; `us owner` to `us viewer`: of
     another account's; `api` and `us api`: API keys of both.
@@ -68,3 +68,11 @@ def done(asking: Ask) -> Callable[..., Any]:
         return answer.json()
 
     return done
+
+
+@pytest.fixture
+def own_budget(done: Callable[..., Any]) -> Iterator[dict[str, Any]]:
+    """A budget of the owner's account, which other tests use without one."""
+    made = done("owner", "POST", "/v1/budgets", {"limit_usd": 70})
+    yield made
+    done("owner", "DELETE", f"/v1/budgets/{made['id']}")

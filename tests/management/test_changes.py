@@ -133,9 +133,8 @@ def test_a_limited_management_key_makes_none_without_limits(gateway: Gateway, do
     assert as_limited("DELETE", f"/v1/keys/{limited['id']}") == 200, "any key may give itself up"
 
 
-def test_another_account_is_not_there(done: Done, asking: Ask, keys: Keys) -> None:
-    key = done("owner", "POST", "/v1/keys", {"name": "ours"})
-    budget = done("owner", "POST", "/v1/budgets", {"limit_usd": 5})
+def test_another_account_is_not_there(done: Done, asking: Ask, own_budget: dict[str, Any]) -> None:
+    key, budget = done("owner", "POST", "/v1/keys", {"name": "ours"}), own_budget
     member = done("owner", "GET", "/v1/members")["data"][0]
     for method, path, body in (
         ("GET", f"/v1/keys/{key['id']}", None),
@@ -165,10 +164,8 @@ def test_another_account_is_not_there(done: Done, asking: Ask, keys: Keys) -> No
     assert done("owner", "GET", "/v1/keys?account=us")["data"][0]["name"] == "owner"
 
 
-def test_nothing_that_one_tenant_reads_names_another(
-    gateway: Gateway, asking: Ask, keys: Keys, done: Done
-) -> None:
-    done("owner", "POST", "/v1/budgets", {"limit_usd": 70})
+@pytest.mark.usefixtures("own_budget")
+def test_nothing_that_one_tenant_reads_names_another(gateway: Gateway, asking: Ask, done: Done) -> None:
     body = minimal("/v1/chat/completions", "chat-model")
     call(gateway, "/v1/chat/completions", body)  # whatever comes of it is in our books
     ours = {
