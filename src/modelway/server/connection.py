@@ -52,6 +52,7 @@ class Connection(asyncio.Protocol):
         self.on_body = self._pieces.append  # no call into Python for a piece of a body
         self._headers: list[tuple[bytes, bytes]] = []
         self._special: dict[bytes, bytes] = {}
+        self._offers: list[tuple[bytes, bytes]] = []  # of another protocol, by the head that comes again
         self._target = b""
         self._header_bytes = self._barren_bytes = 0
         self._is_last = False  # no request is taken after those that are here
@@ -153,7 +154,8 @@ class Connection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         """Let llhttp read `data`. With the head of a request that asks for another protocol it stops; what
-        asked is left out then, and the request begins anew as one that did not (RFC 9110, 7.8).
+        asked is left out then, and the request begins anew as one that did not (RFC 9110, 7.8). Only the
+        application still sees the offer: some programs wait to hear that it is declined.
         """
         while True:
             assert self._parser is not None
@@ -172,6 +174,7 @@ class Connection(asyncio.Protocol):
         assert self._parser is not None
         start = (self._parser.get_method(), self._target, self._parser.get_http_version().encode())
         lines = [b"%b: %b\r\n" % header for header in self._headers if header[0] != b"upgrade"]
+        self._offers = [header for header in self._headers if header[0] == b"upgrade"]
         return b"%b %b HTTP/%b\r\n" % start + b"".join(lines) + b"\r\n"
 
     def on_message_begin(self) -> None:
@@ -202,6 +205,8 @@ class Connection(asyncio.Protocol):
         assert parser is not None
         if parser.should_upgrade() and parser.get_method() != b"CONNECT":
             return  # `_feed` brings it again
+        if self._offers:
+            self._headers, self._offers = self._headers + self._offers, []
         version = parser.get_http_version()
         self._check(version)
         scope = self._scope(parser.get_method().decode("ascii"), version, self._target)
