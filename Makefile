@@ -18,7 +18,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input --r
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/setup.stamp ## create .venv with modelway and exactly the locked packages
+setup: .venv/setup.stamp .venv/bytecode.stamp ## create .venv with modelway and exactly the locked packages
 
 serve: setup ## start on 127.0.0.1:8080 with the local model; MODELWAY_… variables reach it
 	@exec $(BIN)/modelway serve $(ARGS)
@@ -59,7 +59,7 @@ lock: setup-dev ## resolve pyproject.toml into the lock files (ARGS=--upgrade fo
 clean: ## remove the environments and caches, never data
 	rm -rf .venv .venv-sdk-previous .mypy_cache .ruff_cache .pytest_cache .hypothesis build src/*.egg-info
 
-setup-dev: .venv/dev.stamp .venv/sdk-previous.stamp
+setup-dev: .venv/dev.stamp .venv/sdk-previous.stamp .venv/bytecode.stamp
 
 # The stamps make a second run cost nothing: each is newer than all it was made from.
 .venv/setup.stamp: requirements.lock pyproject.toml
@@ -72,6 +72,12 @@ setup-dev: .venv/dev.stamp .venv/sdk-previous.stamp
 .venv/dev.stamp: .venv/setup.stamp requirements-dev.lock
 	@echo "installing the packages of requirements-dev.lock"
 	@$(BIN)/python $(PIP_INSTALL) -r requirements-dev.lock
+	@touch $@
+
+# Python writes it at the first start, but not where PYTHONDONTWRITEBYTECODE is set, as in many containers:
+# there each start would compile the source anew, which takes as long as all the rest of it.
+.venv/bytecode.stamp: .venv/setup.stamp $(shell find src -name '*.py')
+	@$(BIN)/python -m compileall -q src/modelway
 	@touch $@
 
 # The official SDKs' previous majors cannot share an environment with the newest ones.

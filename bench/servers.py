@@ -153,11 +153,15 @@ class Gateway:
 
 
 def gateway_environment() -> dict[str, str]:
-    """Ours without MODELWAY_… and provider keys, which would change what is measured."""
+    """Ours without what would change what is measured: MODELWAY_…, provider keys, and the wish that no
+    bytecode be written, with which each start would compile the source anew.
+    """
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("MODELWAY_") and not name.endswith("_API_KEY")
+        if not name.startswith("MODELWAY_")
+        and not name.endswith("_API_KEY")
+        and name != "PYTHONDONTWRITEBYTECODE"
     }
 
 
