@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from modelway.accounts.keys import looks_valid
-from modelway.cli import app
+from modelway.cli.commands import app
 from modelway.config import ConfigError
 from modelway.conversation.errors import CallError
 

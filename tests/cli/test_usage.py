@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import create_engine
 from typer.testing import CliRunner
 
-from modelway.cli import app
+from modelway.cli.commands import app
 from modelway.conversation.errors import CallError
 from modelway.store.usage import add
 from tests.store.rows import usage_row

@@ -1,0 +1,42 @@
+"""All commands put together."""
+
+from __future__ import annotations
+
+import typer
+
+from modelway.catalog.cards import CardError
+from modelway.cli import accounts, budgets, keys, models, people, serving, usage, vouchers
+from modelway.cli.base import fail
+from modelway.config import ConfigError
+from modelway.conversation.errors import CallError
+from modelway.engine.weights import WeightsError
+from modelway.store.urls import StoreError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="One API key and one base URL for every model.",
+)
+for command in (serving.serve, serving.check, serving.migrate, serving.version, usage.usage):
+    app.command()(command)
+for name, commands in (
+    ("keys", keys.app),
+    ("accounts", accounts.app),
+    ("members", people.members),
+    ("budgets", budgets.app),
+    ("vouchers", vouchers.app),
+    ("audit", people.audit),
+    ("models", models.app),
+):
+    app.add_typer(commands, name=name)
+
+
+def run() -> None:
+    """Do what the command line says. An error that we foresee is one line and exit code 1."""
+    try:
+        app(standalone_mode=True)
+    except (ConfigError, StoreError, CardError, WeightsError) as error:
+        fail(str(error))
+    except CallError as error:
+        fail(error.message)
