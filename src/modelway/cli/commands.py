@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from modelway.catalog.cards import CardError
 from modelway.cli import accounts, budgets, keys, models, people, serving, usage, vouchers
 from modelway.cli.base import fail
+from modelway.cli.plain import plain_options
 from modelway.config import ConfigError
 from modelway.conversation.errors import CallError
 from modelway.engine.weights import WeightsError
@@ -35,8 +38,18 @@ for name, commands in (
 def run() -> None:
     """Do what the command line says. An error that we foresee is one line and exit code 1."""
     try:
-        app(standalone_mode=True)
+        _do(sys.argv[1:])
     except (ConfigError, StoreError, CardError, WeightsError) as error:
         fail(str(error))
     except CallError as error:
         fail(error.message)
+    except KeyboardInterrupt:
+        fail("interrupted")
+
+
+def _do(words: list[str]) -> None:
+    options = plain_options(serving.serve, words[1:]) if words[:1] == [serving.serve.__name__] else None
+    if options is None:
+        app(standalone_mode=True)
+    else:
+        serving.serve(**options)
