@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Connection, func, select
 
+from modelway.accounts.rates import RateLimits
 from modelway.manage.keys import KeyWishes
 from modelway.store.schema import entries, holds, usage
 from tests.fix_gateway import Gateway, until
@@ -15,7 +16,9 @@ from tests.fix_upstream import CHAT, MESSAGES, Cut, Scripted, ScriptedUpstream, 
 from tests.ledger.rigs import AFFORDABLE, crowd
 from tests.ledger.through_gateway import (
     ANSWER,
+    CALL_USD,
     CONFIG,
+    MAX_TOKENS,
     QUESTION,
     ask,
     broken_books,
@@ -161,6 +164,30 @@ def test_a_model_without_a_price_is_refused_where_money_is_limited_and_flagged_w
         return [tuple(row) for row in connection.execute(statement.where(usage.c.request_id == request_id))]
 
     assert until(lambda: ask(database_url, booked), "the call's line") == [(0, None, "unpriced", None)]
+
+
+def test_money_and_tokens_are_set_aside_for_as_many_answers_as_are_asked_for(paid: Gateway) -> None:
+    """`n` counts where Chat says it, however it is spelled, and nowhere else."""
+    two_answers = KeyWishes(name="test", rate_limits=RateLimits(output_tokens_per_minute=2 * MAX_TOKENS))
+    paid.api_key = open_account(paid, "us", usd=2 * CALL_USD)
+    limited = {"authorization": f"Bearer {open_account(paid, 'limited', usd=100, wishes=two_answers)}"}
+    paid.start()
+    several = json.dumps({**QUESTION, "n": 3}).replace('"n"', r'"\u006e"').encode()
+    used = {"type": "tool_use", "id": "toolu_1", "name": "draw", "input": {"n": 100}}
+    single = {
+        **QUESTION,
+        "messages": [
+            {"role": "user", "content": "Draw."},
+            {"role": "assistant", "content": [used]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "ok"}]},
+        ],
+    }
+
+    for headers, code in ((None, "insufficient_quota"), (limited, "rate_limit_exceeded")):
+        assert call(paid, MESSAGES, single, headers=headers).status == 200
+        refused = call(paid, CHAT, several, headers=headers)
+        assert refused.status == 429
+        assert refused.json()["error"]["code"] == code
 
 
 def test_the_owner_pays_nothing_until_they_want_to(paid: Gateway, database_url: str) -> None:

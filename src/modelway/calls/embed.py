@@ -32,6 +32,7 @@ class Embedding:
     stream: bool = False
     max_output_tokens: int | None = None
     passable: bool = True
+    choices: int = 1
     include_usage: bool = True
 
     def __post_init__(self) -> None:

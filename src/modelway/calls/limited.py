@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from modelway.accounts.keys import Key
 from modelway.calls.call import Call, Services
 from modelway.calls.limit_headers import limit_headers
-from modelway.calls.reservation import choices_in
 from modelway.conversation.errors import CallError
 from modelway.conversation.reply import Usage
-from modelway.limits.rules import CONCURRENCY, OUTPUT_TOKENS, Costs, Refusal, Rule, Ticket
+from modelway.limits.rules import CONCURRENCY, INPUT_TOKENS, OUTPUT_TOKENS, Costs, Refusal, Rule, Ticket
 
 if TYPE_CHECKING:
     from modelway.calls.settle import Meter
@@ -50,13 +49,13 @@ def costs_of(rules: tuple[Rule, ...], meter: Meter) -> Costs:
     """The most the call may take, as far as it is limited and can be known before."""
     dimensions = {rule.index for rule in rules}
     request = meter.request
-    read = request.prompt_tokens_estimate() if 1 in dimensions else 0
+    read = request.prompt_tokens_estimate() if INPUT_TOKENS.index in dimensions else 0
     written = 0
     if OUTPUT_TOKENS.index in dimensions:
         longest = [target.capabilities.max_output_tokens for target in meter.model.targets]
         most = max((each for each in longest if each is not None), default=OUTPUT_TOKENS_ASSUMED)
         each = request.max_output_tokens or min(most, OUTPUT_TOKENS_ASSUMED)
-        written = each * choices_in(request)
+        written = each * request.choices
     return 1, read, written, 1
 
 

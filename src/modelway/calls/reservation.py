@@ -6,13 +6,11 @@ the call can cost, and nothing is sent to a provider before it is on the disk.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from modelway.accounts.money import Price, format_usd, version_of, worst_cost
 from modelway.accounts.windows import as_text, window_end_ms
 from modelway.conversation.errors import CallError
-from modelway.protocols.interface import Request
 from modelway.store.budgets import Terms, spent_in
 from modelway.store.claims import Kept
 from modelway.store.database import Connection
@@ -28,7 +26,6 @@ PROMPT_MARGIN_PERCENT = 125
 PROMPT_MARGIN_TOKENS = 64
 OUTPUT_TOKENS_ASSUMED_MAX = 32_768  # where neither the caller nor a card names a maximum
 OUTPUT_TOKENS_LEAST = 1_024  # an account that can afford less than this much answer is as good as empty
-_CHOICES = re.compile(rb'"n"\s*:\s*(\d{1,3})')  # Chat's several answers to one prompt
 
 
 class InUse(CallError):
@@ -79,11 +76,10 @@ def amounts_of(meter: Meter, price: Price) -> tuple[int, ...]:
     """
     request = meter.request
     prompt = request.prompt_tokens_estimate() * PROMPT_MARGIN_PERCENT // 100 + PROMPT_MARGIN_TOKENS
-    choices = choices_in(request)
     writes_cache = b"cache" in request.body
 
     def worst(output_tokens: int) -> int:
-        return worst_cost(price, prompt, output_tokens * choices, writes_cache=writes_cache)
+        return worst_cost(price, prompt, output_tokens * request.choices, writes_cache=writes_cache)
 
     if request.max_output_tokens is not None:
         return (worst(request.max_output_tokens),)
@@ -94,11 +90,6 @@ def amounts_of(meter: Meter, price: Price) -> tuple[int, ...]:
     while request.stream and lengths[-1] > least:  # an answer in one piece cannot be ended half way
         lengths.append(max(least, lengths[-1] // 4))
     return tuple(worst(length) for length in lengths)
-
-
-def choices_in(request: Request) -> int:
-    """How many answers to one prompt are asked for."""
-    return max((int(found) for found in _CHOICES.findall(request.body)), default=1) or 1
 
 
 async def granted(meter: Meter, outcome: Outcome, terms: Terms, caps: list[Cap]) -> int:

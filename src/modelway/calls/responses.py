@@ -52,6 +52,7 @@ class KeptRequest:
     max_output_tokens: int | None = field(init=False)
     body: bytes = field(init=False, repr=False)
     passable: bool = field(init=False)
+    choices: int = 1
     include_usage: bool = True
 
     def __post_init__(self) -> None:

@@ -25,8 +25,9 @@ class Request(Protocol):
 
     `passable` is False when the body uses a dialect its own upstream protocol would refuse (the
     shorthand `prompt`, Anthropic blocks on the Chat path): then it must be translated even towards
-    an upstream of the same protocol. `include_usage` is False when the client of a Chat stream did not
-    ask for the usage chunk; the other protocols always carry it.
+    an upstream of the same protocol. `choices` is how many answers are asked for (Chat's `n`).
+    `include_usage` is False when the client of a Chat stream did not ask for the usage chunk; the other
+    protocols always carry it.
     """
 
     model: str
@@ -34,6 +35,7 @@ class Request(Protocol):
     max_output_tokens: int | None
     body: bytes
     passable: bool
+    choices: int
     include_usage: bool
 
     def conversation(self, translation: Translation) -> Conversation:

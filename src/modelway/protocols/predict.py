@@ -75,6 +75,7 @@ class PredictRequest:
     passable: bool
     typed: Body = field(repr=False)
     members: Mapping[str, members.Span] = field(repr=False)
+    choices: int = 1
     include_usage: bool = True
 
     def conversation(self, translation: Translation) -> Conversation:

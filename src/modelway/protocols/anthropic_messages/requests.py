@@ -40,6 +40,7 @@ class MessagesRequest:
     parsed: Body = field(repr=False)
     members: dict[str, Span] = field(repr=False)
     findings: Findings = field(repr=False)
+    choices: int = 1
     include_usage: bool = True
 
     def conversation(self, translation: Translation) -> Conversation:

@@ -51,6 +51,7 @@ class ChatRequest:
         self.stream = bool(typed.stream)
         self.max_output_tokens = typed.max_completion_tokens or typed.max_tokens
         self.passable = _is_passable(typed, members)
+        self.choices = typed.n or 1
         self.include_usage = bool(typed.stream_options and typed.stream_options.include_usage)
         self._prompt_tokens = 0
 

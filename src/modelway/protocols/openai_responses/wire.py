@@ -111,6 +111,7 @@ class ResponsesRequest:
     passable: bool
     members: dict[str, members.Span] = field(repr=False)
     continues: str | None = None
+    choices: int = 1
     include_usage: bool = True
 
     def conversation(self, translation: Translation) -> Conversation:
