@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, RowMapping, delete, select
 
 from modelway.conversation.errors import CallError
-from modelway.store.changes import count_up
+from modelway.store.changes import count, count_up
 from modelway.store.connections import reason
 from modelway.store.database import Database
-from modelway.store.schema import cards, changes
+from modelway.store.schema import cards
 from modelway.store.statements import insert_for
 
 SUBJECT = "cards"  # whose counter in `changes`
@@ -49,7 +49,7 @@ def list_cards(connection: Connection) -> list[StoredCard]:
 def snapshot(connection: Connection) -> tuple[int, list[StoredCard]]:
     """How many changes the cards have seen, and all of them."""
     # The number first: what is changed between the two makes it too old, never too new.
-    return last_change(connection), list_cards(connection)
+    return count(connection, SUBJECT), list_cards(connection)
 
 
 def put(connection: Connection, card: StoredCard) -> None:
@@ -61,12 +61,6 @@ def put(connection: Connection, card: StoredCard) -> None:
 
 def remove(connection: Connection, card_id: str) -> None:
     connection.execute(delete(cards).where(cards.c.id == card_id))
-
-
-def last_change(connection: Connection) -> int:
-    """How many changes the cards have seen."""
-    statement = select(changes.c.number).where(changes.c.subject == SUBJECT)
-    return connection.execute(statement).scalar() or 0
 
 
 class CardWatch:
@@ -102,7 +96,7 @@ class CardWatch:
 
     def _changed(self, connection: Connection) -> tuple[int, list[StoredCard]]:
         # The number first: what is changed between the two is heard of again, never missed.
-        change = last_change(connection)
+        change = count(connection, SUBJECT)
         return change, list_cards(connection) if change != self._seen else []
 
     async def _poll(self) -> None:

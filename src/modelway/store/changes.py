@@ -20,6 +20,11 @@ def count_up(connection: Connection, subject: str) -> int:
     return number
 
 
+def count(connection: Connection, subject: str) -> int:
+    """How often the subject has changed."""
+    return connection.execute(select(changes.c.number).where(changes.c.subject == subject)).scalar() or 0
+
+
 def counts(connection: Connection) -> dict[str, int]:
     """Every counter; what never changed is not among them."""
     return {row.subject: row.number for row in connection.execute(select(changes))}

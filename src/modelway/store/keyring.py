@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from modelway.accounts.keys import Key, digest, looks_valid
 from modelway.conversation.errors import CallError
 from modelway.store import keys
+from modelway.store.changes import count
 from modelway.store.connections import reason, unavailable
 from modelway.store.database import Database
 
@@ -107,7 +108,7 @@ class KeyRing:
         self._fresh_at_s = asked_at_s
 
     def _changes(self, connection: Connection) -> tuple[int, list[bytes]]:
-        change = keys.last_change(connection)
+        change = count(connection, keys.SUBJECT)
         seen = self._seen
         return change, keys.changed_since(connection, seen) if change != seen else []
 
@@ -122,7 +123,7 @@ class KeyRing:
 
     async def _ask(self, hashed: bytes) -> Key | None:
         def query(connection: Connection) -> tuple[int, Key | None]:
-            return keys.last_change(connection), keys.find_by_digest(connection, hashed)
+            return count(connection, keys.SUBJECT), keys.find_by_digest(connection, hashed)
 
         try:
             change, key = await self._database.read(query)

@@ -19,8 +19,8 @@ from sqlalchemy import (
 
 from modelway.accounts.keys import Key
 from modelway.accounts.rates import parse_rates
-from modelway.store.schema import changes, keys
-from modelway.store.statements import insert_for
+from modelway.store.changes import count_up
+from modelway.store.schema import keys
 
 SUBJECT = "keys"  # whose counter in `changes`
 PAGE_ROWS = 1000  # unless another number is asked for
@@ -43,7 +43,7 @@ def add(connection: Connection, key: Key, digest: bytes) -> None:
             resets=key.resets,
             created_at_ms=key.created_at_ms,
             expires_at_ms=key.expires_at_ms,
-            change=_next_change(connection),
+            change=count_up(connection, SUBJECT),
         )
     )
 
@@ -91,15 +91,9 @@ def revoke(connection: Connection, key_id: str, now_ms: int) -> bool:
     statement = (
         update(keys)
         .where(keys.c.id == key_id, keys.c.revoked_at_ms.is_(None))
-        .values(revoked_at_ms=now_ms, change=_next_change(connection))
+        .values(revoked_at_ms=now_ms, change=count_up(connection, SUBJECT))
     )
     return connection.execute(statement).rowcount == 1
-
-
-def last_change(connection: Connection) -> int:
-    """How many changes the keys have seen."""
-    statement = select(changes.c.number).where(changes.c.subject == SUBJECT)
-    return connection.execute(statement).scalar() or 0
 
 
 def changed_since(connection: Connection, change: int) -> list[bytes]:
@@ -120,16 +114,6 @@ def mark_used(connection: Connection, last_used: dict[str, int]) -> None:
     # In one order everywhere: two workers that update the same rows in different order deadlock.
     rows = [{"key_id": key_id, "used_at_ms": used_at_ms} for key_id, used_at_ms in sorted(last_used.items())]
     connection.execute(statement, rows)
-
-
-def _next_change(connection: Connection) -> int:
-    """Count one up, and hold the counter until the transaction ends: later changes get later numbers."""
-    statement = insert_for(connection.dialect.name, changes).values(subject=SUBJECT, number=1)
-    counted = statement.on_conflict_do_update(
-        index_elements=[changes.c.subject], set_={"number": changes.c.number + 1}
-    ).returning(changes.c.number)
-    number: int = connection.execute(counted).scalar_one()
-    return number
 
 
 def _first(connection: Connection, statement: Select[tuple[object, ...]]) -> Key | None:
