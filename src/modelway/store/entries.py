@@ -240,11 +240,11 @@ def _last(row: tuple[int, int, int, str]) -> str:
 
 def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
     """Resolve holds and write the entries; what was settled before is left alone, so twice is once.
+    The caller has locked their accounts (`lock_accounts`).
 
     A settlement whose hold is gone was resolved by recovery (this worker was taken for dead) or never had
     one (it was refused while the request was on its way): see `_without_hold`.
     """
-    lock_accounts(connection, {each.account_id for each in settlements})
     held = _take_holds(connection, [each.attempt_id for each in settlements])
     resolved: list[Taken] = []
     missing: list[Settlement] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, insert, select, text, update
 
 from modelway.store import claims
-from modelway.store.entries import RECOVERED, Hold, Settlement, settle
+from modelway.store.entries import RECOVERED, Hold, Settlement, lock_accounts, settle
 from modelway.store.schema import holds, workers
 from modelway.store.usage_rows import UsageRow, add, storable
 
@@ -81,6 +81,7 @@ def recover(connection: Connection, worker_id: str, own_now_ms: int) -> int:
         )
     ]
     if orphans:
+        lock_accounts(connection, {hold.account_id for hold in orphans})
         settle(connection, [_settlement(hold, now_ms) for hold in orphans])
         add(connection, [storable(_row(hold, now_ms)) for hold in orphans])
         for hold in orphans:

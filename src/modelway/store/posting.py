@@ -116,11 +116,7 @@ def post(connection: Connection, batch: Batch) -> list[Outcome]:
 
     Calls that ended come first: what they give back may be what the next one needs.
     """
-    settlements = [each.settlement for each in batch.records if each.settlement is not None]
-    opened = {each.hold.account_id for each in batch.openings}
-    entries.lock_accounts(connection, opened | {each.account_id for each in settlements})
-    if settlements:
-        entries.settle(connection, settlements)
+    _settle(connection, batch)
     if batch.records:
         add(connection, [each.row for each in batch.records])
     if batch.new_prices:
@@ -128,14 +124,22 @@ def post(connection: Connection, batch: Batch) -> list[Outcome]:
     return _open(connection, batch.openings)
 
 
+def _settle(connection: Connection, batch: Batch) -> None:
+    """Resolve the holds of calls that ended. Locked are their accounts and those of the calls to open."""
+    settlements = [each.settlement for each in batch.records if each.settlement is not None]
+    opened = {each.hold.account_id for each in batch.openings}
+    entries.lock_accounts(connection, opened | {each.account_id for each in settlements})
+    if settlements:
+        entries.settle(connection, settlements)
+
+
 def in_parts(batch: Batch) -> list[Callable[[Connection], None]]:
     """Calls that ended as changes that stand alone, for when they cannot be posted as they are: whatever is
     wrong with a row, the money that was set aside for its call is free again.
     """
-    settlements = [each.settlement for each in batch.records if each.settlement is not None]
     rows = [storable_anyhow(each.row) for each in batch.records]
     parts: list[Callable[[Connection], None]] = [
-        lambda connection: entries.settle(connection, settlements),
+        lambda connection: _settle(connection, batch),
         lambda connection: add(connection, rows),
         lambda connection: _store_prices(connection, batch),
     ]
