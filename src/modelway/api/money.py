@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -9,8 +10,12 @@ from msgspec import Meta, Struct
 from modelway.api.management import AnyAccount, Asked, Managed
 from modelway.api.reading import Moment, Usd, epoch_ms, moment, nano_usd, usd
 from modelway.manage import money as manage
+from modelway.manage.ids import Source
+from modelway.store.database import Database
 from modelway.store.entries import Entry
 
+# Database, account, nano-dollars, note, who asks, and the name that makes it move once.
+Move = Callable[[Database, str, int, str | None, Source, str | None], Awaitable[Entry]]
 Amount = Annotated[Usd, Meta(description="How much, in USD.")]
 Note = Annotated[str | None, Meta(description="One line for the statement.")]
 ONCE = "With an `Idempotency-Key` header, repeating it moves nothing twice."
@@ -48,21 +53,16 @@ class RedeemBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def top_up(asked: Asked) -> object:
-    body: MoveBody = asked.body
-    entry = await manage.top_up(
-        asked.services.database,
-        await asked.account_id(body.account),
-        nano_usd(body.usd, "usd"),
-        body.note,
-        asked.source,
-        asked.idempotency_key,
-    )
-    return entry_object(entry)
+    return await _moved(asked, manage.top_up)
 
 
 async def withdraw(asked: Asked) -> object:
+    return await _moved(asked, manage.withdraw)
+
+
+async def _moved(asked: Asked, move: Move) -> object:
     body: MoveBody = asked.body
-    entry = await manage.withdraw(
+    entry = await move(
         asked.services.database,
         await asked.account_id(body.account),
         nano_usd(body.usd, "usd"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,7 +26,12 @@ from modelway.manage.money import Statement
 from modelway.store.database import Database
 from modelway.store.people import Account, Billing
 
+UsdOption = Annotated[str, typer.Option(help="how much, such as 25 or 0.50")]
 NoteOption = Annotated[str | None, typer.Option("--note", help="one line for the statement")]
+PrepaidOption = Annotated[bool, typer.Option("--prepaid", help="it spends only what was put in")]
+LimitOption = Annotated[
+    str | None, typer.Option(help="what a postpaid account may owe; without it there is no limit")
+]
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: who pays.")
 
@@ -32,10 +39,8 @@ app = typer.Typer(no_args_is_help=True, help="Accounts: who pays.")
 @app.command("create")
 def create(
     name: Annotated[str, typer.Option(help="its name, unique here")],
-    prepaid: Annotated[bool, typer.Option("--prepaid", help="it spends only what was put in")] = False,
-    limit_usd: Annotated[
-        str | None, typer.Option(help="what a postpaid account may owe; without it there is no limit")
-    ] = None,
+    prepaid: PrepaidOption = False,
+    limit_usd: LimitOption = None,
     requests_per_minute: RequestsOption = None,
     input_tokens_per_minute: InputTokensOption = None,
     output_tokens_per_minute: OutputTokensOption = None,
@@ -46,7 +51,7 @@ def create(
 ) -> None:
     """Make an account."""
     rates = RateLimits(requests_per_minute, input_tokens_per_minute, output_tokens_per_minute, concurrency)
-    limit = parse_usd(limit_usd, "--limit-usd") if limit_usd is not None else None
+    limit = amount(limit_usd, "--limit-usd")
     billing: Billing = "prepaid" if prepaid else "postpaid"
 
     async def work(database: Database, _: bytes) -> Account:
@@ -80,27 +85,26 @@ def list_all(
 
 @app.command("top-up")
 def top_up(
-    account: Annotated[str, typer.Option(help="name or id")],
-    usd: Annotated[str, typer.Option(help="how much, such as 25 or 0.50")],
-    note: Annotated[str | None, typer.Option(help="for the statement")] = None,
+    account: AccountOption,
+    usd: UsdOption,
+    note: NoteOption = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put money into an account; it is on the disk when this ends."""
-    amount = parse_usd(usd, "--usd")
+    added = parse_usd(usd, "--usd")
 
-    async def work(database: Database, _: bytes) -> Statement:
-        await manage_money.top_up(database, account, amount, note)
-        return await manage_money.show(database, account)
+    def change(database: Database, _: bytes) -> Awaitable[object]:
+        return manage_money.top_up(database, account, added, note)
 
-    print_statement(with_database(config, data_dir, work), as_json)
+    change_and_show(account, change, config, data_dir, as_json)
 
 
 @app.command("withdraw")
 def withdraw(
     account: AccountOption,
-    usd: Annotated[str, typer.Option(help="how much, such as 25 or 0.50")],
+    usd: UsdOption,
     note: NoteOption = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
@@ -109,11 +113,10 @@ def withdraw(
     """Take money out of an account again: what is neither spent nor held."""
     taken = parse_usd(usd, "--usd")
 
-    async def work(database: Database, _: bytes) -> Statement:
-        await manage_money.withdraw(database, account, taken, note)
-        return await manage_money.show(database, account)
+    def change(database: Database, _: bytes) -> Awaitable[object]:
+        return manage_money.withdraw(database, account, taken, note)
 
-    print_statement(with_database(config, data_dir, work), as_json)
+    change_and_show(account, change, config, data_dir, as_json)
 
 
 @app.command("refund")
@@ -129,20 +132,17 @@ def refund(
     """Give back a charge, or a part of it, as a new line of the statement."""
     part = amount(usd, "--usd")
 
-    async def work(database: Database, _: bytes) -> Statement:
-        await manage_money.refund(database, account, charge, part, note)
-        return await manage_money.show(database, account)
+    def change(database: Database, _: bytes) -> Awaitable[object]:
+        return manage_money.refund(database, account, charge, part, note)
 
-    print_statement(with_database(config, data_dir, work), as_json)
+    change_and_show(account, change, config, data_dir, as_json)
 
 
 @app.command("terms")
 def terms(
     account: AccountOption,
-    prepaid: Annotated[bool, typer.Option("--prepaid", help="it spends only what was put in")] = False,
-    limit_usd: Annotated[
-        str | None, typer.Option(help="what a postpaid account may owe; without it there is no limit")
-    ] = None,
+    prepaid: PrepaidOption = False,
+    limit_usd: LimitOption = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -151,11 +151,10 @@ def terms(
     billing: Billing = "prepaid" if prepaid else "postpaid"
     limit = amount(limit_usd, "--limit-usd")
 
-    async def work(database: Database, _: bytes) -> Statement:
-        await manage_money.change_terms(database, account, billing, limit)
-        return await manage_money.show(database, account)
+    def change(database: Database, _: bytes) -> Awaitable[object]:
+        return manage_money.change_terms(database, account, billing, limit)
 
-    print_statement(with_database(config, data_dir, work), as_json)
+    change_and_show(account, change, config, data_dir, as_json)
 
 
 @app.command("rates")
@@ -172,16 +171,15 @@ def rates(
     """Say how fast all of an account's keys together may go; what is left out is not limited."""
     limits = RateLimits(requests_per_minute, input_tokens_per_minute, output_tokens_per_minute, concurrency)
 
-    async def work(database: Database, _: bytes) -> Statement:
-        await manage_people.change_rate_limits(database, account, limits)
-        return await manage_money.show(database, account)
+    def change(database: Database, _: bytes) -> Awaitable[object]:
+        return manage_people.change_rate_limits(database, account, limits)
 
-    print_statement(with_database(config, data_dir, work), as_json)
+    change_and_show(account, change, config, data_dir, as_json)
 
 
 @app.command("show")
 def show_one(
-    account: Annotated[str, typer.Option(help="name or id")],
+    account: AccountOption,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -191,10 +189,26 @@ def show_one(
     async def work(database: Database, _: bytes) -> Statement:
         return await manage_money.show(database, account)
 
-    print_statement(with_database(config, data_dir, work), as_json)
+    _print_statement(with_database(config, data_dir, work), as_json)
 
 
-def print_statement(statement: Statement, as_json: bool) -> None:
+def change_and_show(
+    account: str,
+    change: Callable[[Database, bytes], Awaitable[object]],
+    config: Path | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Make a change and print the account's statement after it."""
+
+    async def work(database: Database, secret: bytes) -> Statement:
+        await change(database, secret)
+        return await manage_money.show(database, account)
+
+    _print_statement(with_database(config, data_dir, work), as_json)
+
+
+def _print_statement(statement: Statement, as_json: bool) -> None:
     account, money = statement.account, statement.money
     amounts = {
         "balance_usd": money.balance_nano_usd,

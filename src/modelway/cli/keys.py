@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +28,11 @@ from modelway.manage import keys as manage_keys
 from modelway.manage import people as manage_people
 from modelway.manage.keys import KeyChanges, KeyWishes
 from modelway.store.database import Database
+
+KeyArgument = Annotated[str, typer.Argument(help="the key's id, as `keys list` shows it")]
+
+# Whoever may use the command line may grant a key more than the configuration's defaults.
+_granted = partial(RateLimits, is_granted=True)
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 
@@ -65,12 +72,8 @@ def create(
         resets=reset_word(resets),
         kind="management" if management else "api",
         member_id=member,
-        rate_limits=RateLimits(
-            requests_per_minute,
-            input_tokens_per_minute,
-            output_tokens_per_minute,
-            concurrency,
-            is_granted=True,
+        rate_limits=_granted(
+            requests_per_minute, input_tokens_per_minute, output_tokens_per_minute, concurrency
         ),
     )
 
@@ -106,7 +109,7 @@ def list_all(
 
 @app.command("rotate")
 def rotate(
-    key_id: Annotated[str, typer.Argument(help="the key's id, as `keys list` shows it")],
+    key_id: KeyArgument,
     overlap_s: Annotated[float, typer.Option(help="how many seconds the old one goes on")] = 0.0,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
@@ -122,7 +125,7 @@ def rotate(
 
 @app.command("limit")
 def limit(
-    key_id: Annotated[str, typer.Argument(help="the key's id, as `keys list` shows it")],
+    key_id: KeyArgument,
     limit_usd: Annotated[
         str | None, typer.Option(help="what it may spend; without it there is no limit")
     ] = None,
@@ -136,16 +139,12 @@ def limit(
         "limit_nano_usd": amount(limit_usd, "--limit-usd"),
         "resets": reset_word(resets),
     }
-
-    async def work(database: Database, _: bytes) -> Key:
-        return await manage_keys.change_key(database, key_id, changes)
-
-    _print_keys([with_database(config, data_dir, work)], as_json)
+    _change(key_id, changes, config, data_dir, as_json)
 
 
 @app.command("rates")
 def rates(
-    key_id: Annotated[str, typer.Argument(help="the key's id, as `keys list` shows it")],
+    key_id: KeyArgument,
     requests_per_minute: RequestsOption = None,
     input_tokens_per_minute: InputTokensOption = None,
     output_tokens_per_minute: OutputTokensOption = None,
@@ -155,25 +154,13 @@ def rates(
     as_json: JsonOption = False,
 ) -> None:
     """Give a key other rate limits; what is left out has the configuration's default."""
-    changes: KeyChanges = {
-        "rate_limits": RateLimits(
-            requests_per_minute,
-            input_tokens_per_minute,
-            output_tokens_per_minute,
-            concurrency,
-            is_granted=True,
-        )
-    }
-
-    async def work(database: Database, _: bytes) -> Key:
-        return await manage_keys.change_key(database, key_id, changes)
-
-    _print_keys([with_database(config, data_dir, work)], as_json)
+    limits = _granted(requests_per_minute, input_tokens_per_minute, output_tokens_per_minute, concurrency)
+    _change(key_id, {"rate_limits": limits}, config, data_dir, as_json)
 
 
 @app.command("revoke")
 def revoke(
-    key_id: Annotated[str, typer.Argument(help="the key's id, as `keys list` shows it")],
+    key_id: KeyArgument,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
@@ -183,6 +170,15 @@ def revoke(
         return await manage_keys.revoke_key(database, key_id)
 
     print(f"revoked {with_database(config, data_dir, work).masked}")
+
+
+def _change(
+    key_id: str, changes: KeyChanges, config: Path | None, data_dir: Path | None, as_json: bool
+) -> None:
+    async def work(database: Database, _: bytes) -> Key:
+        return await manage_keys.change_key(database, key_id, changes)
+
+    _print_keys([with_database(config, data_dir, work)], as_json)
 
 
 def _print_new(made: manage_keys.NewKey, as_json: bool) -> None:

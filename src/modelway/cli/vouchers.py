@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable
 from typing import Annotated
 
 import typer
 
 from modelway.accounts.money import format_usd, parse_usd
-from modelway.cli.accounts import print_statement
+from modelway.cli.accounts import change_and_show
 from modelway.cli.base import (
     AccountOption,
     ConfigOption,
@@ -19,7 +20,7 @@ from modelway.cli.base import (
     with_database,
 )
 from modelway.manage import money as manage
-from modelway.manage.money import NewVoucher, Statement
+from modelway.manage.money import NewVoucher
 from modelway.store.database import Database
 
 app = typer.Typer(no_args_is_help=True, help="Credit to be handed out as text.")
@@ -57,8 +58,7 @@ def redeem(
     """Turn a voucher into credit of an account, once."""
     text = sys.stdin.readline() if voucher == "-" else voucher
 
-    async def work(database: Database, secret: bytes) -> Statement:
-        await manage.redeem_voucher(database, secret, account, text)
-        return await manage.show(database, account)
+    def change(database: Database, secret: bytes) -> Awaitable[object]:
+        return manage.redeem_voucher(database, secret, account, text)
 
-    print_statement(with_database(config, data_dir, work), as_json)
+    change_and_show(account, change, config, data_dir, as_json)
