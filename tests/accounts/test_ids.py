@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelway.accounts.ids import ALPHABET, sortable_id
+from modelway.accounts.ids import ALPHABET, Mint, sortable_id
 
 moments = st.integers(0, 2**48 - 1)
 random_bytes = st.binary(min_size=10, max_size=10)
@@ -35,3 +38,20 @@ def test_an_id_wants_a_time_and_exactly_its_randomness() -> None:
         sortable_id("x", 0, bytes(9))
     with pytest.raises(ValueError, match="not -1"):
         sortable_id("x", -1, bytes(10))
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=600), st.integers(0, 2**32))
+def test_a_mint_makes_ids_of_the_same_shape_each_its_own_in_the_order_of_their_time(
+    steps_ms: list[int], seed: int
+) -> None:
+    moments_ms = list(accumulate(steps_ms, initial=1_800_000_000_000))
+    clock = iter(moments_ms)
+    mint = Mint(lambda: next(clock), Random(seed).randbytes)
+
+    made = [mint("req_") for _ in moments_ms]
+
+    assert len(set(made)) == len(made)
+    for id, now_ms in zip(made, moments_ms, strict=True):
+        assert id[:14] == sortable_id("req", now_ms, bytes(10))[:14]
+        assert len(id) == 30
+        assert set(id[14:]) <= set(ALPHABET)

@@ -150,8 +150,10 @@ def test_a_trailer_is_no_header() -> None:
         await body_of(receive)
         await mirror(scope, receive_nothing, send)
 
-    async def receive_nothing() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+    def receive_nothing() -> asyncio.Future[dict[str, Any]]:
+        nothing: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        nothing.set_result({"type": "http.request", "body": b"", "more_body": False})
+        return nothing
 
     async def test() -> None:
         async with served(late) as server:

@@ -14,8 +14,11 @@ RANDOM_BYTES = 10  # 80 bits: two ids of one millisecond collide once in 2**40 t
 _PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 _SHIFTS = tuple(range(120, -1, -10))
 _NOW_MS_MAX = 2**48 - 1  # the year 10889
-# Asking the system for randomness takes longer than making the id; so it is asked for many ids at once.
+_TIME_CHARACTERS, _RANDOM_CHARACTERS = 10, 16
+# Asking the system for randomness takes longer than making the id; so it is asked for many ids at once, with
+# a byte for every character: its upper three bits are not used.
 _AHEAD = 256
+_CHARACTER_OF_BYTE = (ALPHABET * 8).encode()
 
 
 def sortable_id(prefix: str, now_ms: int, random_bytes: bytes) -> str:
@@ -33,11 +36,18 @@ class Mint:
 
     def __init__(self, now_ms: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
         self._now_ms, self._random_bytes = now_ms, random_bytes
-        self._ahead = b""
+        self._made_at_ms, self._time = -1, ""  # the last id's, and how that is written
+        self._ahead, self._used = "", 0  # random characters, and how many of them are in an id already
 
     def __call__(self, prefix: str) -> str:
         """A new sortable id: `req_01hzx…`."""
-        if not self._ahead:
-            self._ahead = self._random_bytes(_AHEAD * RANDOM_BYTES)
-        random_bytes, self._ahead = self._ahead[:RANDOM_BYTES], self._ahead[RANDOM_BYTES:]
-        return sortable_id(prefix.removesuffix("_"), self._now_ms(), random_bytes)
+        now_ms = self._now_ms()
+        if now_ms != self._made_at_ms:
+            id = sortable_id("", now_ms, bytes(RANDOM_BYTES))
+            self._made_at_ms, self._time = now_ms, id[1 : 1 + _TIME_CHARACTERS]
+        if self._used == len(self._ahead):
+            some = self._random_bytes(_AHEAD * _RANDOM_CHARACTERS)
+            self._ahead, self._used = some.translate(_CHARACTER_OF_BYTE).decode("ascii"), 0
+        begin = self._used
+        self._used += _RANDOM_CHARACTERS
+        return f"{prefix}{self._time}{self._ahead[begin : self._used]}"

@@ -9,7 +9,7 @@ import asyncio
 import re
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 import zstandard
@@ -17,9 +17,10 @@ import zstandard
 from modelway.calls.call import header_value
 from modelway.conversation.errors import CallError
 
+# ASGI's, but for one thing: our server's `receive` and `send` give futures, which are mostly done already.
 Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Receive = Callable[[], asyncio.Future[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], asyncio.Future[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 
 # A decoded body may be this many times its wire size before it is taken for a bomb.
@@ -106,13 +107,20 @@ class Body:
         return b"".join(pieces)
 
     async def _next(self, patience_s: float) -> dict[str, Any]:
+        coming = self._receive()
+        message = coming.result() if coming.done() else await self._patiently(coming, patience_s)
+        if message["type"] == "http.disconnect":
+            raise CallError.invalid("The request ended before its body was whole")
+        return message
+
+    async def _patiently(self, coming: asyncio.Future[dict[str, Any]], patience_s: float) -> dict[str, Any]:
         # No server of this language ends a connection whose body never ends, so this does. A plain timer:
-        # `asyncio.timeout` costs ten times as much, on every call.
+        # `asyncio.timeout` costs ten times as much.
         task = asyncio.current_task()
         assert task is not None
-        timer = asyncio.get_running_loop().call_later(patience_s, self._expire, task)
+        timer = coming.get_loop().call_later(patience_s, self._expire, task)
         try:
-            message = await self._receive()
+            return await coming
         except asyncio.CancelledError:
             if not self._expired:
                 raise
@@ -120,9 +128,6 @@ class Body:
             raise CallError("timeout", self._too_slow(patience_s)) from None
         finally:
             timer.cancel()
-        if message["type"] == "http.disconnect":
-            raise CallError.invalid("The request ended before its body was whole")
-        return message
 
     def _too_slow(self, waited_s: float) -> str:
         if waited_s < self._idle_s:
@@ -196,27 +201,24 @@ class AsgiClient:
             (b"x-inference-id", encoded),
         ]
         self._receive, self._send = receive, send
+        self._task: asyncio.Task[Any] | None = None
         self._listening: asyncio.Future[dict[str, Any]] | None = None
 
     def listen(self) -> None:
         """Cancel the running task when the client hangs up."""
-        task = asyncio.current_task()
-        assert task is not None
-
-        def heard(listening: asyncio.Future[dict[str, Any]]) -> None:
-            if not listening.cancelled() and not listening.exception():
-                self.gone = True
-                task.cancel()
-
-        # Our server's receive() gives a future, though ASGI only promises an awaitable; a task around it
-        # would cost every call 8 µs.
-        self._listening = cast("asyncio.Future[dict[str, Any]]", self._receive())
-        self._listening.add_done_callback(heard)
+        self._task, self._listening = asyncio.current_task(), self._receive()
+        self._listening.add_done_callback(self._left)
 
     def hush(self) -> None:
         """The call is over; what the client does now is its own affair."""
         if self._listening is not None:
-            self._listening.cancel()
+            self._listening.remove_done_callback(self._left)
+
+    def _left(self, listening: asyncio.Future[dict[str, Any]]) -> None:
+        assert self._task is not None
+        if not listening.cancelled() and not listening.exception():
+            self.gone = True
+            self._task.cancel()
 
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": self.headers + headers})
@@ -226,13 +228,16 @@ class AsgiClient:
         return self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
+        taken = self._send({"type": "http.response.body", "body": data})
+        if taken.done():
+            return
         # Nobody watches a call any more that has only this left to say: a client that does not take it
         # would hold its task for as long as it likes.
         task = asyncio.current_task()
         assert task is not None
-        timer = asyncio.get_running_loop().call_later(END_STALL_S, self._let_go, task)
+        timer = taken.get_loop().call_later(END_STALL_S, self._let_go, task)
         try:
-            await self._send({"type": "http.response.body", "body": data})
+            await taken
         finally:
             timer.cancel()
 

@@ -6,8 +6,6 @@ Nothing has gone to the client while this runs, so a failure here may still go e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from msgspec import structs
@@ -75,6 +73,9 @@ class Answer:
     empty: bool = False
     begun: bool = False
 
+    def close(self) -> None:
+        self.upstream.close()
+
     def heard(self, chunk: bytes) -> list[Event]:
         """The events of a stream's next bytes (b"": the upstream has closed) as the writer gets them."""
         assert self.reader is not None
@@ -90,9 +91,8 @@ class Answer:
         return events
 
 
-@asynccontextmanager
-async def first_answer(targets: list[Target], request: Request, meter: Meter) -> AsyncIterator[Answer]:
-    """The first of `targets` that answers; raises the last one's CallError if none does.
+async def first_answer(targets: list[Target], request: Request, meter: Meter) -> Answer:
+    """The first of `targets` that answers, to be closed; raises the last one's CallError if none does.
 
     The client of a stream gets heartbeats while it waits; what comes after the first is told inside it.
     """
@@ -103,10 +103,7 @@ async def first_answer(targets: list[Target], request: Request, meter: Meter) ->
         if beginning is not None:
             await beginning.over()
     answer.begun = beginning is not None and beginning.begun
-    try:
-        yield answer
-    finally:
-        answer.upstream.close()
+    return answer
 
 
 async def _first_of(targets: list[Target], request: Request, meter: Meter) -> Answer:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Protocol
 
+import msgspec
+from msgspec import Struct
+
 from modelway.accounts.keys import Key
 from modelway.catalog.cards import Catalog
 from modelway.conversation.errors import CallError
@@ -36,8 +39,7 @@ class Client(Protocol):
     def end(self, data: bytes = b"") -> Awaitable[None]: ...
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct, eq=False):
     """A request as it came in. `headers` have lower-case names; `body` reads on first use."""
 
     id: str
@@ -48,8 +50,8 @@ class Call:
     began_at_s: float  # epoch
     path: str
     address: str  # where it came from; empty when that is not known
-    warnings: list[Warning] = field(default_factory=list)  # what its model's card made of it
-    headers_out: list[tuple[bytes, bytes]] = field(default_factory=list)  # of any answer, errors too
+    warnings: list[Warning] = msgspec.field(default_factory=list)  # what its model's card made of it
+    headers_out: list[tuple[bytes, bytes]] = msgspec.field(default_factory=list)  # of any answer, errors too
     reply_id: str = ""  # the id a response has been promised under, before it is made
     key: Key | None = None  # once it is known whose call it is
     asked: Request | None = None  # once its body is understood

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelway.accounts.money import Price, format_usd, version_of, worst_cost
+from modelway.accounts.money import Price, format_usd, worst_cost
 from modelway.accounts.windows import as_text, window_end_ms
 from modelway.conversation.errors import CallError
 from modelway.store.budgets import Terms, spent_in
@@ -50,7 +50,7 @@ def price_of(meter: Meter, terms: Terms, *, limited: bool) -> Price | None:
     return price
 
 
-def hold_of(meter: Meter, price: Price | None, amount: int, *, limited: bool) -> Hold:
+def hold_of(meter: Meter, amount: int, *, limited: bool) -> Hold:
     call, key = meter.call, meter.key
     return Hold(
         attempt_id=call.id,
@@ -64,7 +64,7 @@ def hold_of(meter: Meter, price: Price | None, amount: int, *, limited: bool) ->
         protocol=call.protocol.name,
         model=meter.model.id,
         stream=meter.request.stream,
-        price_version=None if price is None else version_of(price),
+        price_version=meter.price_version,
     )
 
 

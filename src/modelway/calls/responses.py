@@ -6,6 +6,7 @@ The provider never learns of our state: it is sent whole conversations, and aske
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -100,7 +101,7 @@ async def _answer(
     async with admitted(key, request, call, client, services) as meter:
         if admitted_then is not None:
             await admitted_then()
-        async with first_answer(route(request, services), request, meter) as answer:
+        with closing(await first_answer(route(request, services), request, meter)) as answer:
             await relay(answer, meter, client)
 
 

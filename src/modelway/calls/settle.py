@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from modelway.accounts.keys import Key
-from modelway.accounts.money import Price, cost_of, version_of
+from modelway.accounts.money import Price, cost_of
 from modelway.calls.call import Call, Client, Services
 from modelway.calls.limited import give_back
 from modelway.calls.reservation import InUse
@@ -50,6 +50,7 @@ class Meter:
         "model",
         "output_seen",
         "price",
+        "price_version",
         "request",
         "reservation",
         "services",
@@ -71,6 +72,7 @@ class Meter:
         self.tried: tuple[Tried, ...] = ()
         self.wasted: Usage | None = None
         self.price: Price | None = model.price
+        self.price_version: str | None = None
         self.reservation: Opening | None = None
         self.granted_nano_usd: int | None = None
         self.ticket: Ticket | None = None  # what it took of its rate limits
@@ -303,7 +305,7 @@ def _record(meter: Meter, usage: Usage | None, outcome: str, ended_s: float) -> 
         else round((meter.first_byte_s - call.began_s) * 1000),
         duration_ms=round((ended_s - call.began_s) * 1000),
         member_id=meter.key.member_id,
-        price_version=None if meter.price is None else version_of(meter.price),
+        price_version=meter.price_version,
         audio_input_tokens=used.audio_input_tokens,
         audio_output_tokens=used.audio_output_tokens,
         web_searches=used.web_searches,

@@ -6,8 +6,10 @@ Mutable, one per attempt. Ids and times come from here, so that the protocols st
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from modelway.conversation.capabilities import ANY_MODEL, Capabilities
 from modelway.conversation.errors import CallError
@@ -44,8 +46,7 @@ class Warning:
     detail: str
 
 
-@dataclass(slots=True)
-class Translation:
+class Translation(Struct, eq=False):
     """What readers and writers of one call share.
 
     `client` and `upstream` are protocol names. `mint(prefix)` makes a new id (`msg_…`); `now_s` is the

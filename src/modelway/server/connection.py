@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -54,7 +55,7 @@ class Connection(asyncio.Protocol):
         self._special: dict[bytes, bytes] = {}
         self._offers: list[tuple[bytes, bytes]] = []  # of another protocol, by the head that comes again
         self._target = b""
-        self._header_bytes = self._barren_bytes = 0
+        self._barren_bytes = 0
         self._is_last = False  # no request is taken after those that are here
         self._drains: list[asyncio.Future[None]] = []
         self._is_stuck = False  # the client does not take what is written
@@ -184,7 +185,7 @@ class Connection(asyncio.Protocol):
             self.since_s = self.loop.time()
         self.is_reading_head = True
         self._headers, self._special, self._target = [], {}, b""
-        self._header_bytes = self._barren_bytes = 0
+        self._barren_bytes = 0
 
     def on_url(self, part: bytes) -> None:
         self._target += part
@@ -192,9 +193,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.is_reading_head:
             return  # a trailer: read as a header it could say who asks
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > HEADER_BYTES_MAX or len(self._headers) == HEADERS_MAX:
-            raise _too_large(f"over {HEADER_BYTES_MAX} bytes or {HEADERS_MAX} headers")
+        if len(self._headers) == HEADERS_MAX:
+            raise _too_large(f"over {HEADERS_MAX} headers")
         name = name.lower()
         if name in _SPECIAL:
             self._special[name] = value.lower() if name not in self._special else b"twice"
@@ -207,6 +207,8 @@ class Connection(asyncio.Protocol):
             return  # `_feed` brings it again
         if self._offers:
             self._headers, self._offers = self._headers + self._offers, []
+        if sum(map(len, chain.from_iterable(self._headers))) > HEADER_BYTES_MAX:
+            raise _too_large(f"over {HEADER_BYTES_MAX} bytes")
         version = parser.get_http_version()
         self._check(version)
         scope = self._scope(parser.get_method().decode("ascii"), version, self._target)

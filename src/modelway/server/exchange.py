@@ -14,15 +14,13 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], asyncio.Future[Message]]
+Send = Callable[[Message], asyncio.Future[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
-STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
+STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 BODILESS = frozenset({204, 304})
 DISCONNECT: Message = {"type": "http.disconnect"}
 
@@ -130,26 +128,25 @@ class Exchange:
     def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         if self._is_headed:
             raise RuntimeError("an answer begins once")
-        connection, names = self._connection, {name for name, _ in headers}
-        lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-        lines += [b"%b: %b\r\n" % header for header in headers]
+        connection, told = self._connection, dict(headers)
+        lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status, *map(b": ".join, headers)]
         is_old = self._scope["http_version"] == "1.0"
         keeps = self.is_whole and connection.goes_on
         if self._scope["method"] == "HEAD" or status in BODILESS:
             self._remaining = 0
-        elif b"content-length" in names:
-            self._remaining = int(next(value for name, value in headers if name == b"content-length"))
+        elif (length := told.get(b"content-length")) is not None:
+            self._remaining = int(length)
         elif is_old:
             keeps = False  # its end is the connection's
         else:
             self._is_chunked = True
-            lines.append(b"transfer-encoding: chunked\r\n")
+            lines.append(b"transfer-encoding: chunked")
         if not keeps:
-            lines.append(b"connection: close\r\n")
+            lines.append(b"connection: close")
         elif is_old:
-            lines.append(b"connection: keep-alive\r\n")
+            lines.append(b"connection: keep-alive")
         lines.append(connection.date_line)
-        head = b"".join(lines)
+        head = b"\r\n".join(lines) + b"\r\n"
         if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
             raise ValueError("a header of the answer holds a line break or NUL; it is not sent")
         self._head, self._is_headed, self._keeps = head + b"\r\n", True, keeps

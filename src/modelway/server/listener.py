@@ -141,7 +141,7 @@ class Listener:
 
 
 def _date_line() -> bytes:
-    return f"date: {formatdate(usegmt=True)}\r\n".encode()
+    return f"date: {formatdate(usegmt=True)}".encode()
 
 
 def _bound(host: str, port: int) -> socket.socket:
