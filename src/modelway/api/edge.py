@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import zstandard
@@ -20,7 +20,6 @@ from modelway.conversation.errors import CallError
 # ASGI's, but for one thing: our server's `receive` and `send` give futures, which are mostly done already.
 Scope = dict[str, Any]
 Receive = Callable[[], asyncio.Future[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], asyncio.Future[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 
 # A decoded body may be this many times its wire size before it is taken for a bomb.
@@ -32,6 +31,14 @@ _HOST = re.compile(rb"[A-Za-z0-9.\-_~%]*(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})
 _ONCE = frozenset({"authorization", "x-api-key", "host", "content-type", "content-length", "idempotency-key"})
 
 _encode = msgspec.json.Encoder().encode
+
+
+class Send(Protocol):
+    """ASGI's, and besides a short form of the message for a piece of a stream, which has hundreds of them."""
+
+    def __call__(self, message: dict[str, Any], /) -> asyncio.Future[None]: ...
+
+    def write(self, data: bytes, /) -> asyncio.Future[None] | None: ...
 
 
 def read_headers(raw: RawHeaders) -> dict[str, str]:
@@ -201,6 +208,7 @@ class AsgiClient:
             (b"x-inference-id", encoded),
         ]
         self._receive, self._send = receive, send
+        self.write = send.write
         self._task: asyncio.Task[Any] | None = None
         self._listening: asyncio.Future[dict[str, Any]] | None = None
 
@@ -223,9 +231,6 @@ class AsgiClient:
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": self.headers + headers})
         self.begun = True
-
-    def write(self, data: bytes) -> Awaitable[None]:
-        return self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
         taken = self._send({"type": "http.response.body", "body": data})

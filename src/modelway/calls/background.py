@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import msgspec
 
-from modelway.calls.call import Client, Services
+from modelway.calls.call import Client, Services, taken
 from modelway.calls.keeping import Headers, Keeper
 from modelway.conversation.errors import CallError
 from modelway.store import responses
@@ -48,7 +48,7 @@ class Guest:
         await self._told(lambda: self._client.begin(status, headers))
 
     async def write(self, data: bytes) -> None:
-        await self._told(lambda: self._client.write(data))
+        await self._told(lambda: taken(self._client.write(data)))
 
     async def end(self, data: bytes = b"") -> None:
         await self._told(lambda: self._client.end(data))

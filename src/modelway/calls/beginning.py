@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Iterable
 
+from modelway.calls.call import taken
 from modelway.calls.settle import Meter
 from modelway.conversation.errors import CallError
 from modelway.conversation.events import (
@@ -118,4 +119,4 @@ class Beginning:
             await self._meter.ready()
             self.begun, self._meter.status = True, 200
             await client.begin(200, EVENT_STREAM)
-        await client.write(call.protocol.heartbeat)
+        await taken(client.write(call.protocol.heartbeat))

@@ -34,9 +34,16 @@ class Client(Protocol):
 
     def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> Awaitable[None]: ...
 
-    def write(self, data: bytes) -> Awaitable[None]: ...
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        """A piece of a stream. None when the client has room for more, and nothing needs to be waited for."""
 
     def end(self, data: bytes = b"") -> Awaitable[None]: ...
+
+
+async def taken(writing: Awaitable[None] | None) -> None:
+    """Wait, if need be, until a client has taken what `write` wrote."""
+    if writing is not None:
+        await writing
 
 
 class Call(Struct, eq=False):

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from modelway.calls.call import Client, Services
+from modelway.calls.call import Client, Services, taken
 from modelway.conversation.errors import CallError
 from modelway.protocols.sse import Frames
 from modelway.store import responses
@@ -123,7 +123,7 @@ class Keeper:
             self._head = status, headers  # a whole answer begins when it is on the disk
 
     async def write(self, data: bytes) -> None:
-        await self._client.write(await self._seen(data))
+        await taken(self._client.write(await self._seen(data)))
 
     async def end(self, data: bytes = b"") -> None:
         if self._head is None:

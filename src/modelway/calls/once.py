@@ -119,7 +119,7 @@ class Recorder:
         self.status, self.headers = status, headers
         await self._client.begin(status, headers)
 
-    def write(self, data: bytes) -> Awaitable[None]:
+    def write(self, data: bytes) -> Awaitable[None] | None:
         self._remember(data)
         return self._client.write(data)
 

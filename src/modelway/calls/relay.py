@@ -11,7 +11,7 @@ from modelway.accounts.money import format_usd
 from modelway.calls import vault
 from modelway.calls.attempt import Answer, go_on
 from modelway.calls.beginning import EVENT_STREAM
-from modelway.calls.call import Client, header_value
+from modelway.calls.call import Client, header_value, taken
 from modelway.calls.estimate import estimated_usage
 from modelway.calls.settle import Meter
 from modelway.conversation.errors import CallError
@@ -177,13 +177,13 @@ class Pulse:
     """Watches a stream's silences: a heartbeat for the client, an end for an upstream that stays silent, and
     for a client that takes nothing.
 
-    One timer per call and nothing per chunk: the bytes that are written stand in `_sent` before and in
-    `_last` after, and a tick that finds the same as the tick before knows that nothing moved in between.
+    One timer per call and nothing per chunk: what the client has taken last stands in `_last`, and a tick
+    that finds the same as the tick before knows that nothing moved in between.
     """
 
     def __init__(self, answer: Answer, meter: Meter, client: Client) -> None:
-        self._sent = self._last = b""
-        self._answer, self._client, self._meter = answer, client, meter
+        self._last = b""
+        self._answer, self._meter, self._write = answer, meter, client.write
         self._heartbeat = meter.call.protocol.heartbeat
         self._timeouts = meter.services.timeouts
         shortest_s = min(self._timeouts.heartbeat_s, self._timeouts.write_stall_s)
@@ -193,7 +193,8 @@ class Pulse:
         self._heard_s = self._told_s = self._loop.time()
         self._stuck: object = None
         self._stuck_s = self._heard_s
-        self._writing: Awaitable[None] | None = None  # of an answer's bytes
+        self._writing: Awaitable[None] | None = None  # what the client has yet to take
+        self._waiting = b""  # these bytes
         self._beat: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -209,20 +210,18 @@ class Pulse:
 
     def write(self, data: bytes) -> bool:
         """Write to the client; whether it has to be waited for (`written`) before more is written."""
-        self._sent = data
-        writing = self._client.write(data)
-        if isinstance(writing, asyncio.Future) and writing.done():
+        writing = self._write(data)
+        if writing is None:
             self._last = data
             return False
-        self._writing = writing
+        self._writing, self._waiting = writing, data
         return True
 
     async def written(self) -> None:
         """The client has taken what was written."""
         if self._writing is not None:
-            writing, self._writing = self._writing, None
-            await writing
-            self._last = self._sent
+            await self._writing
+            self._writing, self._last = None, self._waiting
 
     def _abort(self, failure: CallError) -> None:
         self._answer.upstream.abort(failure)
@@ -233,7 +232,7 @@ class Pulse:
             self._meter.abandon()
             return
         # While the client is slow to take what is there, the provider is not asked for more.
-        if self._last is not self._heard or self._sent is not self._last:
+        if self._last is not self._heard or self._writing is not None:
             self._heard, self._heard_s, self._told_s = self._last, now, now
         limit_s = timeouts.idle_s if self._last else timeouts.first_content_s
         if now - self._heard_s >= limit_s:
@@ -241,15 +240,14 @@ class Pulse:
             return
         if self._stuck is None and now - self._told_s >= timeouts.heartbeat_s and self._is_between_frames():
             self._told_s = now
-            self._beat = asyncio.ensure_future(self._client.write(self._heartbeat))
+            self._beat = asyncio.ensure_future(taken(self._write(self._heartbeat)))
             self._beat.add_done_callback(asyncio.Future.exception)  # a client that left is seen elsewhere
         self._timer = self._loop.call_later(self._tick_s, self._tick)
 
     def _is_stalled(self, now: float) -> bool:
         """Whether one write has been under way for so long that nobody can be reading."""
-        writing: object = self._sent if self._sent is not self._last else self._beat
-        if writing is self._beat and (self._beat is None or self._beat.done()):
-            writing = None
+        beating = self._beat if self._beat is not None and not self._beat.done() else None
+        writing = self._writing if self._writing is not None else beating
         if writing is not self._stuck:
             self._stuck, self._stuck_s = writing, now
         return writing is not None and now - self._stuck_s >= self._timeouts.write_stall_s

@@ -11,19 +11,21 @@ import re
 # Kinds of frames remembered for one stream. Few streams have more than three; a server that puts something
 # new into every frame shall not cost more than it did.
 KINDS_MAX = 16
+# As numbers: a byte is found in bytes five times as fast as a string of one byte.
+QUOTE, BACKSLASH, LF, CR = b'"\\\n\r'
 
 
 class Usual:
     """The kind of frame that was looked at last: all of it but its word."""
 
-    __slots__ = ("_after", "_before", "_begin", "_end", "_kinds_left", "_place", "_size")
+    __slots__ = ("_after", "_before", "_begin", "_end", "_kinds_left", "_place")
 
     def __init__(self, member: str) -> None:
         """`member` is the JSON member whose text is the word."""
         self._place = re.compile(rb'"%b" ?: ?"([^"\\]*)"[,}]' % member.encode())
         self._kinds_left = KINDS_MAX
         self._before = self._after = b""
-        self._begin = self._end = self._size = 0
+        self._begin = self._end = 0
 
     def learn(self, frame: bytes) -> str | None:
         """From here on frames like this one are usual. The word, or None: then it cannot be told."""
@@ -36,7 +38,6 @@ class Usual:
             return None
         self._begin, self._end = found[0].start(1), found[0].end(1) - len(frame)
         self._before, self._after = frame[: self._begin], frame[self._end :]
-        self._size = len(self._before) + len(self._after)
         return self.word(frame)
 
     def forget(self) -> None:
@@ -45,12 +46,17 @@ class Usual:
     def fits(self, frame: bytes) -> bool:
         """Whether the frame is of the usual kind, whatever its word."""
         before = self._before
-        return (
-            before != b""
-            and frame.startswith(before)
-            and frame.endswith(self._after)
-            and len(frame) >= self._size
-        )
+        return before != b"" and frame.startswith(before) and frame.endswith(self._after, self._begin)
+
+    def tells_nothing(self, frame: bytes) -> bool:
+        """Whether the frame is of the usual kind, and its word ends neither the text nor the frame: then
+        there is nothing in it that the first of its kind did not have.
+        """
+        before, begin = self._before, self._begin
+        if not (before and frame.startswith(before) and frame.endswith(self._after, begin)):
+            return False  # `fits`, without a call: this runs for every chunk of every answer that passes
+        word = frame[begin : self._end]
+        return QUOTE not in word and LF not in word and CR not in word
 
     def word(self, frame: bytes) -> str | None:
         """The word of a frame of the usual kind. None for any other, and for a word that JSON writes with
@@ -59,7 +65,7 @@ class Usual:
         if not self.fits(frame):
             return None
         word = frame[self._begin : self._end]
-        if b'"' in word or b"\\" in word:
+        if QUOTE in word or BACKSLASH in word:
             return None
         try:
             text = word.decode()

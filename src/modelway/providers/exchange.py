@@ -156,18 +156,25 @@ class Upstream(asyncio.Protocol):
             self._feed(data)
         except httptools.HttpParserError as error:
             self._misunderstood(error)
-        if self._pieces:
+        pieces, take = self._pieces, self._take
+        if pieces:
             self._bodiless_bytes = 0
-            self._buffered_bytes += len(data)
-            if self._buffered_bytes > BUFFER_BYTES_MAX:
-                self._pause()
         else:
             self._bodiless(len(data))
         if self._response.is_complete and not self._ended:
             self._complete()
-        if self._take is not None and not self._is_enough(self._take) and not self._ended:
-            return
-        self._wake()
+        if take is None:
+            self._hold(len(data))
+        elif pieces:
+            whole = b"".join(pieces)  # of one, that one
+            pieces.clear()
+            try:
+                if not take(whole):
+                    return
+            except Exception as error:  # `forward` raises it; the loop would only log it
+                self._fault = error
+            self._take = None
+            self._wake()
 
     def eof_received(self) -> None:
         if self._response.has_head and self._response.ends_with_connection:
@@ -197,17 +204,13 @@ class Upstream(asyncio.Protocol):
             self._resume()
         return data
 
-    def _is_enough(self, take: Callable[[bytes], bool]) -> bool:
-        """Whether `take` wants no more. What it raises `forward` raises; the loop would only log it."""
-        if not self._pieces:
-            return False
-        try:
-            if not take(self._taken()):
-                return False
-        except Exception as error:
-            self._fault = error
-        self._take = None
-        return True
+    def _hold(self, size: int) -> None:
+        """Keep what has come until somebody reads it."""
+        if self._pieces:
+            self._buffered_bytes += size
+            if self._buffered_bytes > BUFFER_BYTES_MAX:
+                self._pause()
+        self._wake()
 
     def _change(self) -> asyncio.Future[None]:
         """Done when more has arrived or nothing will."""
@@ -263,6 +266,7 @@ class Upstream(asyncio.Protocol):
             self._connection.rest()
         else:
             self._transport.abort()
+        self._wake()
 
     def _end(self) -> None:
         self._ended = True

@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
         self._barren_bytes = 0
         self._is_last = False  # no request is taken after those that are here
         self._drains: list[asyncio.Future[None]] = []
-        self._is_stuck = False  # the client does not take what is written
+        self.is_stuck = False  # the client does not take what is written
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
 
     @property
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
         """Read on, or let the client wait until what is here has been read, and what is written taken."""
         here = (self.exchange, *self._waiting)
         unread_bytes = sum(each.buffered_bytes for each in here if each is not None)
-        pauses = unread_bytes > BODY_BUFFER_BYTES_MAX or (self._is_stuck and bool(self._waiting))
+        pauses = unread_bytes > BODY_BUFFER_BYTES_MAX or (self.is_stuck and bool(self._waiting))
         if pauses != self.is_paused and not self.transport.is_closing():
             self.is_paused = pauses
             (self.transport.pause_reading if pauses else self.transport.resume_reading)()
@@ -130,11 +130,11 @@ class Connection(asyncio.Protocol):
         self._listener.lost(self)
 
     def pause_writing(self) -> None:
-        self._is_stuck = True
+        self.is_stuck = True
         self.pace()
 
     def resume_writing(self) -> None:
-        self._is_stuck = False
+        self.is_stuck = False
         if self.exchange is None and self._waiting:
             self._enqueue(self._waiting.popleft())
         self.pace()
@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
 
     def drained(self) -> asyncio.Future[None]:
         """Done when the client has taken what was written, or nearly."""
-        if not self._is_stuck:
+        if not self.is_stuck:
             return self.sent
         drain: asyncio.Future[None] = self.loop.create_future()
         self._drains.append(drain)
@@ -181,7 +181,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._is_last:
             raise CallError.invalid("This connection takes no further request")
-        if not self._is_stuck:  # or asking would be as good as taking
+        if not self.is_stuck:  # or asking would be as good as taking
             self.since_s = self.loop.time()
         self.is_reading_head = True
         self._headers, self._special, self._target = [], {}, b""
@@ -293,7 +293,7 @@ class Connection(asyncio.Protocol):
             parsed.leave()
 
     def _enqueue(self, exchange: Exchange) -> None:
-        if self.exchange is None and not self._is_stuck:
+        if self.exchange is None and not self.is_stuck:
             self.exchange = exchange
             self._listener.start(exchange)
         else:
@@ -304,7 +304,7 @@ class Connection(asyncio.Protocol):
         self.exchange, self.since_s = None, self.loop.time()
         if not keeps or not self.goes_on:
             self.close(lingers=not exchange.is_whole)
-        elif self._waiting and not self._is_stuck:
+        elif self._waiting and not self.is_stuck:
             self._enqueue(self._waiting.popleft())
         if self.is_paused:
             self.pace()

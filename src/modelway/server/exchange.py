@@ -1,5 +1,6 @@
 """One request and its answer, as ASGI's `receive` and `send`. Both give a future, and it is often done
-already: nothing waits when there is nothing to wait for.
+already: nothing waits when there is nothing to wait for. A stream has hundreds of pieces, and for those there
+is `write`, which is `send` without a message around each.
 """
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from modelway.server.connection import Connection
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 Scope = dict[str, Any]
 Receive = Callable[[], asyncio.Future[Message]]
-Send = Callable[[Message], asyncio.Future[None]]
+Send: TypeAlias = "Exchange"  # its own `send`
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -32,6 +33,7 @@ class Exchange:
         "_app",
         "_connection",
         "_end_is_told",
+        "_flows",
         "_head",
         "_is_chunked",
         "_is_gone",
@@ -57,12 +59,13 @@ class Exchange:
         self._receiver: asyncio.Future[Message] | None = None
         self._end_is_told = self._is_gone = self._is_headed = self._is_chunked = self._keeps = False
         self._head = b""  # goes out together with the first of the body
+        self._flows = False  # the head is out, the body is sent in chunks, and nobody has left
         self._remaining: int | None = None  # of the length that was promised
 
     async def run(self) -> None:
         """Let the application answer; what it leaves unfinished ends the connection."""
         try:
-            await self._app(self._scope, self.receive, self.send)
+            await self._app(self._scope, self.receive, self)
         except Exception as error:  # the edge: the application tells its own failures, so this is a bug
             context = {"message": "The application failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
@@ -86,7 +89,7 @@ class Exchange:
 
     def leave(self) -> None:
         """No more will come: the client has hung up, or its body cannot be read."""
-        self._is_gone = True
+        self._is_gone, self._flows = True, False
         self._tell()
 
     def receive(self) -> asyncio.Future[Message]:
@@ -116,14 +119,24 @@ class Exchange:
 
     # --- the answer ---------------------------------------------------------------------------------
 
-    def send(self, message: Message) -> asyncio.Future[None]:
-        """Done when the client has taken enough for more to follow. After its hang-up nothing is sent, and
-        that is no error.
+    def __call__(self, message: Message) -> asyncio.Future[None]:
+        """ASGI's `send`. Done when the client has taken enough for more to follow. After its hang-up nothing
+        is sent, and that is no error.
         """
         if message["type"] == "http.response.start":
             self._begin(message["status"], message["headers"])
             return self._connection.sent
-        return self._write(message.get("body", b""), message.get("more_body", False))
+        self._write(message.get("body", b""), message.get("more_body", False))
+        return self._connection.drained()
+
+    def write(self, data: bytes) -> asyncio.Future[None] | None:
+        """More of the body, and there is more to come. None when nothing needs to be waited for."""
+        connection = self._connection
+        if self._flows and data:
+            connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self._write(data, True)
+        return connection.drained() if connection.is_stuck else None
 
     def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         if self._is_headed:
@@ -151,7 +164,7 @@ class Exchange:
             raise ValueError("a header of the answer holds a line break or NUL; it is not sent")
         self._head, self._is_headed, self._keeps = head + b"\r\n", True, keeps
 
-    def _write(self, body: bytes, has_more: bool) -> asyncio.Future[None]:
+    def _write(self, body: bytes, has_more: bool) -> None:
         connection = self._connection
         if not self._is_headed or self.is_answered:
             raise RuntimeError("a body comes after its head and before its end")
@@ -163,12 +176,12 @@ class Exchange:
             data = self._counted(body, has_more)
         if self._head:
             data, self._head = self._head + data, b""
+            self._flows = self._is_chunked and not self._is_gone
         if data and not connection.is_lost:
             connection.transport.write(data)
         if not has_more:
-            self.is_answered = True
+            self.is_answered, self._flows = True, False
             connection.answered(self, self._keeps)
-        return connection.drained()
 
     def _counted(self, body: bytes, has_more: bool) -> bytes:
         """`body` as far as it is meant to be seen: not after a HEAD, and never more than was promised."""

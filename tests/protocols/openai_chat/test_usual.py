@@ -95,6 +95,30 @@ def test_what_only_looks_alike_is_read(odd: bytes) -> None:
     assert usual.word(odd) is None
 
 
+NEWS_IN_A_WORD = [odd for odd in ODD if b"\x00" not in odd and b"\xff" not in odd and b"\\" not in odd]
+
+
+@pytest.mark.parametrize("odd", NEWS_IN_A_WORD)
+def test_what_goes_on_behind_the_word_may_be_news(odd: bytes) -> None:
+    usual = Usual("content")
+    usual.learn(b'data: {"content":"first"}')
+    assert usual.tells_nothing(b'data: {"content":""}')
+    assert usual.tells_nothing('data: {"content":" wörd\\n"}'.encode())
+
+    assert not usual.tells_nothing(odd)
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_the_end_is_seen_in_a_chunk_that_looks_like_one_frame(line_end: bytes) -> None:
+    watch = CHAT.watch(True, "m", "m", True)
+    watch.feed(b'data: {"content":"first"}\n\n')
+
+    done = line_end.join([b'data: {"content":"', b"", b"data: [DONE]", b"", b'data: "}\n\n'])
+    watch.feed(done)
+
+    assert watch.ended
+
+
 def test_a_frame_with_two_such_words_is_never_usual() -> None:
     assert Usual("content").learn(b'{"a":{"content":"x"},"content":"y"}') is None
 

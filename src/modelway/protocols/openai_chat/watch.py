@@ -19,7 +19,7 @@ from modelway.protocols.openai_chat.stops import is_ended
 from modelway.protocols.openai_chat.stream_writer import error_frame
 from modelway.protocols.openai_chat.usage import read_usage
 from modelway.protocols.sse import FRAME_BYTES_MAX
-from modelway.protocols.usual import Usual
+from modelway.protocols.usual import CR, Usual
 
 _END_OF_FRAME = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _LINE = re.compile(rb"\r\n|\n|\r")
@@ -58,7 +58,7 @@ class StreamWatch:
 
     def feed(self, chunk: bytes) -> bytes:
         """The frames that `chunk` completes."""
-        if not self._held and self._usual.word(chunk) is not None:
+        if not self._held and self._usual.tells_nothing(chunk):
             self._frames += 1
             return chunk
         if self._held:
@@ -67,7 +67,8 @@ class StreamWatch:
             chunk = self._hold_back(chunk)
         else:
             self._held = b""
-        if chunk.count(b"\n") == 2 and chunk.startswith(b"data:"):  # one frame of one line: the usual chunk
+        # One frame of one line: the usual chunk.
+        if chunk.count(b"\n") == 2 and chunk.startswith(b"data:") and CR not in chunk:
             self._frames += 1
             if self._model is not None or _matters(chunk):
                 return self._frame(chunk)
@@ -159,11 +160,11 @@ def _matters(frame: bytes) -> bool:
     at = frame.find(b'"usage":')
     if at >= 0 and b"{" in frame[at + 8 : at + 10]:
         return True
-    return b'"error":' in frame or frame.startswith((b"data: [DONE]", b"data:[DONE]")) or b"\r" in frame
+    return b'"error":' in frame or frame.startswith((b"data: [DONE]", b"data:[DONE]")) or CR in frame
 
 
 def _cut(chunk: bytes) -> list[bytes]:
-    if b"\r" not in chunk:  # as nearly always; the expression costs a hundred times as much
+    if CR not in chunk:  # as nearly always; the expression costs a hundred times as much
         *whole, rest = chunk.split(b"\n\n")
         frames = [frame + b"\n\n" for frame in whole]
         return [*frames, rest] if rest else frames
