@@ -222,6 +222,17 @@ async def test_stop_leaves_no_process_and_no_credential_behind(tmp_path: Path) -
             await engine.address()
 
 
+async def test_a_child_that_does_not_leave_is_killed_by_the_stop(tmp_path: Path) -> None:
+    async with running(settings(tmp_path, stop_timeout_s=0.1)) as engine:
+        await engine.address()
+        pid = child_pid(tmp_path)
+        os.kill(pid, signal.SIGSTOP)
+
+        await engine.stop()
+
+        assert is_gone(pid)
+
+
 async def test_stop_during_a_start_leaves_no_process(tmp_path: Path) -> None:
     before = children()
     engine = Engine(settings(tmp_path, start="at_start"))

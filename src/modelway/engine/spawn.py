@@ -63,8 +63,9 @@ class Child:
             await _end(process, drain, timeout_s=0)
             if isinstance(error, TimeoutError):
                 raise ChildFailed(f"it was not ready within {settings.start_timeout_s:g} s") from error
-            if isinstance(error, ChildFailed) and tail:
-                raise ChildFailed(f"{error} ({'; '.join(tail)})") from error
+            if isinstance(error, ChildFailed):
+                # llama.cpp logs in a thread of its own, whose last lines may be lost: here the file is named.
+                raise ChildFailed(f"{error} ({'; '.join((f'model {model_path}', *tail))})") from error
             raise
         return cls(process, EngineAddress(f"http://127.0.0.1:{port}", api_key), drain)
 
@@ -172,6 +173,20 @@ async def _pass_on(
 
 
 async def _end(process: Process, drain: asyncio.Task[None], timeout_s: float) -> None:
+    """Ask it to leave, kill it when it does not; cancelled meanwhile, go on to the end.
+
+    In a task of its own: before Python 3.11.3 `asyncio.timeout` raises no TimeoutError in one that is being
+    cancelled (https://github.com/python/cpython/issues/102780), as the supervisor mostly is here.
+    """
+    ending = asyncio.create_task(_end_whole(process, drain, timeout_s))
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await ending
+        raise
+
+
+async def _end_whole(process: Process, drain: asyncio.Task[None], timeout_s: float) -> None:
     if process.stdin is not None:
         process.stdin.close()
     try:
