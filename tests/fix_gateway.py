@@ -93,7 +93,9 @@ class Gateway:
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith("MODELWAY_") and not name.endswith(("_API_KEY", "_proxy", "_PROXY"))
+            if not name.startswith("MODELWAY_")
+            and not name.endswith(("_API_KEY", "_proxy", "_PROXY"))
+            and name != "PYTHONDONTWRITEBYTECODE"  # each start would compile all anew
         }
         ours = {"PYTHONPATH": str(REPOSITORY / "src"), "MODELWAY_ENGINE_THREADS": ENGINE_THREADS}
         self._environment = {**inherited, **ours, **(environment or {})}
