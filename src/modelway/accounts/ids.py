@@ -14,7 +14,8 @@ RANDOM_BYTES = 10  # 80 bits: two ids of one millisecond collide once in 2**40 t
 _PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 _SHIFTS = tuple(range(120, -1, -10))
 _NOW_MS_MAX = 2**48 - 1  # the year 10889
-_TIME_CHARACTERS, _RANDOM_CHARACTERS = 10, 16
+_TIME_SHIFTS = _SHIFTS[-5:]  # 48 bits are the first ten characters
+_RANDOM_CHARACTERS = 16
 # Asking the system for randomness takes longer than making the id; so it is asked for many ids at once, with
 # a byte for every character: its upper three bits are not used.
 _AHEAD = 256
@@ -28,7 +29,11 @@ def sortable_id(prefix: str, now_ms: int, random_bytes: bytes) -> str:
     if not 0 <= now_ms <= _NOW_MS_MAX:
         raise ValueError(f"an id's time is 0 to {_NOW_MS_MAX} ms since 1970, not {now_ms}")
     number = now_ms << (8 * RANDOM_BYTES) | int.from_bytes(random_bytes)
-    return f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"
+    return f"{prefix}_{_written(number, _SHIFTS)}"
+
+
+def _written(number: int, shifts: tuple[int, ...]) -> str:
+    return "".join([_PAIRS[number >> shift & 1023] for shift in shifts])
 
 
 class Mint:
@@ -43,8 +48,7 @@ class Mint:
         """A new sortable id: `req_01hzx…`."""
         now_ms = self._now_ms()
         if now_ms != self._made_at_ms:
-            id = sortable_id("", now_ms, bytes(RANDOM_BYTES))
-            self._made_at_ms, self._time = now_ms, id[1 : 1 + _TIME_CHARACTERS]
+            self._made_at_ms, self._time = now_ms, _written(now_ms, _TIME_SHIFTS)
         if self._used == len(self._ahead):
             some = self._random_bytes(_AHEAD * _RANDOM_CHARACTERS)
             self._ahead, self._used = some.translate(_CHARACTER_OF_BYTE).decode("ascii"), 0

@@ -9,6 +9,7 @@ import asyncio
 import re
 import zlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -26,7 +27,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 INFLATION_MAX = 100
 # A client that has not taken the end of its answer after this long does not read; proxies wait as long.
 END_STALL_S = 60.0
-_HOST = re.compile(rb"[A-Za-z0-9.\-_~%]*(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_HOST = re.compile(r"[A-Za-z0-9.\-_~%]+(:\d{1,5})?|:\d{1,5}|\[[0-9A-Fa-f:.]+\](:\d{1,5})?", re.ASCII)
 # A value given twice would be read differently by different programs.
 _ONCE = frozenset({"authorization", "x-api-key", "host", "content-type", "content-length", "idempotency-key"})
 
@@ -45,6 +46,16 @@ def read_headers(raw: RawHeaders) -> dict[str, str]:
     """Lower-case names to values; repeats are joined by commas. Raises 400 for what no honest client sends:
     two of what there can be one of, a Host that is no host. How many and how long the server has judged.
     """
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+    if len(headers) < len(raw) or "_" in "".join(headers):
+        headers = _sorted_out(raw)
+    if not _is_host(headers.get("host", "")):
+        raise CallError.invalid("The Host header is missing or names no host", param="host")
+    return headers
+
+
+def _sorted_out(raw: RawHeaders) -> dict[str, str]:
+    """Headers of which some are given more than once, or have names that are not to be trusted."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in raw:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
@@ -55,10 +66,12 @@ def read_headers(raw: RawHeaders) -> dict[str, str]:
                 raise CallError.invalid(f"The header {name} is given twice", param=name)
             value = f"{headers[name]},{value}"
         headers[name] = value
-    host = headers.get("host")
-    if not host or not _HOST.fullmatch(host.encode("latin-1")):
-        raise CallError.invalid("The Host header is missing or names no host", param="host")
     return headers
+
+
+@lru_cache(maxsize=64)  # a gateway is known by few names
+def _is_host(host: str) -> bool:
+    return _HOST.fullmatch(host) is not None
 
 
 class BodyLimits(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -15,7 +16,7 @@ from modelway.conversation.errors import CallError
 # What a provider may send without a byte of the body: its head, the heads of 1xx, trailers, extensions of
 # chunks. nginx takes 4 or 8 KiB for a whole head from what it proxies; this leaves room for many cookies.
 HEAD_BYTES_MAX = 64 * 1024
-# Headers of one answer with those of its 1xx and its trailers; nobody reads 200.
+# Headers of one answer with its trailers; nobody reads 200.
 HEADERS_MAX = 200
 # Interim responses (100, 102, 103) before the answer; a proxy or two may add one each.
 INTERIM_MAX = 16
@@ -98,13 +99,12 @@ class Response:
     """
 
     __slots__ = (
-        "_header_count",
         "_interim_count",
         "_parser",
+        "_raw",
         "ends_with_connection",
         "feed",
         "has_head",
-        "head_bytes",
         "headers",
         "is_complete",
         "keeps_alive",
@@ -118,7 +118,8 @@ class Response:
         self.headers: dict[str, str] = {}
         self.pieces: list[bytes] = []
         self.has_head = self.is_complete = self.keeps_alive = self.ends_with_connection = False
-        self._header_count = self.head_bytes = self._interim_count = 0
+        self._interim_count = 0
+        self._raw: list[tuple[bytes, bytes]] = []  # headers as they came, and trailers, which nothing needs
         self.on_body = self.pieces.append  # no call into Python for a piece of the body
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self.feed: Callable[[bytes], None] = self._parser.feed_data
@@ -134,16 +135,9 @@ class Response:
             raise Refusal("more bytes than one answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_count += 1
-        self.head_bytes += len(name) + len(value) + 4
-        if self._header_count > HEADERS_MAX:
+        if len(self._raw) == HEADERS_MAX:
             raise Refusal(f"more than {HEADERS_MAX} headers")
-        if self.head_bytes > HEAD_BYTES_MAX:
-            raise Refusal(f"headers larger than {HEAD_BYTES_MAX} bytes")
-        if self.has_head:  # a trailer; nothing here needs one
-            return
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+        self._raw.append((name, value))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
@@ -151,7 +145,7 @@ class Response:
         if self.status < 200:
             self._skip_interim()
             return
-        headers = self.headers
+        headers = self.headers = self._read_headers()
         transfer = headers.get("transfer-encoding", "chunked").lower()
         if transfer != "chunked":
             raise Refusal(f"transfer-encoding {transfer[:40]!r}, which was not asked for")
@@ -173,7 +167,17 @@ class Response:
             raise Refusal("a change of protocol (101), which was not asked for")
         if self._interim_count > INTERIM_MAX:
             raise Refusal(f"more than {INTERIM_MAX} interim responses before the answer")
-        self.headers = {}
+        self._raw.clear()
+
+    def _read_headers(self) -> dict[str, str]:
+        """Lower-case names to values; repeats are joined by commas."""
+        if sum(map(len, chain.from_iterable(self._raw))) > HEAD_BYTES_MAX:
+            raise Refusal(f"headers larger than {HEAD_BYTES_MAX} bytes")
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in self._raw:
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return headers
 
 
 def _take_no_more(data: bytes) -> None:
