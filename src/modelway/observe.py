@@ -76,7 +76,7 @@ class Log:
             os.write(self._descriptor, self._line(level, event, fields))
 
     def _line(self, level: str, event: str, fields: dict[str, object]) -> bytes:
-        time_s = round(self._now(), 3)
+        time_s = int(self._now() * 1000) / 1000
         return _encode({"time": time_s, "level": level, "event": event, **fields}) + b"\n"
 
     def _run(self) -> None:

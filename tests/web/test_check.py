@@ -25,7 +25,7 @@ def call_of(protocol: WireProtocol, headers: Mapping[str, str]) -> Call:
     async def no_body() -> bytes:
         return b""
 
-    return Call("req_1", protocol, headers, no_body, 0.0, 0.0, "/v1/chat/completions", "")
+    return Call("req_1", protocol, headers, no_body, 0.0, 0, "/v1/chat/completions", "")
 
 
 def model_of(name: str) -> Model:

@@ -96,12 +96,12 @@ def worst_cost(price: Price, prompt_tokens: int, output_tokens: int, *, writes_c
     A prompt that is written to a cache may cost more than one that is not. Every tier that the prompt can
     reach is looked at: a longer context is usually dearer, but nothing says it must be.
     """
-    reachable = [price, *(tier for above, tier in price.tiers if prompt_tokens > above)]
-    most = max(
-        -(-(prompt_tokens * _dearest_input(at, writes_cache) + output_tokens * at.output) // TOKENS_PER_PRICE)
-        for at in reachable
-    )
-    return min(most, COST_NANO_USD_MAX)
+    most = prompt_tokens * _dearest_input(price, writes_cache) + output_tokens * price.output
+    for above, tier in price.tiers:
+        if prompt_tokens > above:
+            there = prompt_tokens * _dearest_input(tier, writes_cache) + output_tokens * tier.output
+            most = max(most, there)
+    return min(-(-most // TOKENS_PER_PRICE), COST_NANO_USD_MAX)
 
 
 @lru_cache(maxsize=4096)  # one per model

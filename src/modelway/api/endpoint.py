@@ -63,7 +63,7 @@ class Endpoint(ABC):
             headers=headers,
             read_body=read_body,
             began_s=services.clock(),
-            began_at_s=services.now(),
+            began_at_ms=int(services.now() * 1000),
             path=scope["path"],
             address=client_address(peer, headers.get("x-forwarded-for"), services.trusted_proxies),
         )

@@ -48,7 +48,7 @@ async def authenticate(
     """
     presented = presented_key(call)
     key = await services.keys.find(presented)
-    if key is None or not is_alive(key, round(services.now() * 1000)):
+    if key is None or not is_alive(key, call.began_at_ms):
         raise CallError("unauthenticated", "This API key is not valid here")
     call.key = key
     check(key, call.path, call.address)
@@ -97,14 +97,14 @@ class Admission:
     def _end(self, error: BaseException | None) -> None:
         """Record the call. Raises why it was broken off, if it was us who cancelled its task."""
         meter, why = self._meter, None
-        if isinstance(error, asyncio.CancelledError) and meter.task is not None and not meter.abandoned:
+        if isinstance(error, asyncio.CancelledError) and not meter.abandoned:
             why = meter.ended  # not the server, nor the client
         if error is not None:
             meter.failed(why or error)
         meter.services.usage_log.live.pop(meter.call.id, None)
         meter.close()
         settle(meter)
-        if why is not None and meter.task is not None:
+        if why is not None:
             meter.task.uncancel()
             raise why from None
 

@@ -45,7 +45,7 @@ def translation_for(
         upstream=upstream,
         model_asked=model_asked,
         mint=services.mint,
-        now_s=int(call.began_at_s),
+        now_s=call.began_at_ms // 1000,
         capabilities=target.capabilities,
         vendor=target.provider.vendor,
         strict=call.strict,

@@ -265,7 +265,7 @@ def _translation(target: Target, request: Request, call: Call, services: Service
         model_asked=request.model,
         model_answered=target.model,
         mint=services.mint,
-        now_s=int(call.began_at_s),
+        now_s=call.began_at_ms // 1000,
         capabilities=target.capabilities,
         vendor=target.provider.vendor,
         strict=call.strict,

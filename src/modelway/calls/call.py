@@ -54,7 +54,7 @@ class Call(Struct, eq=False):
     headers: Mapping[str, str]
     read_body: Callable[[], Awaitable[bytes]]
     began_s: float  # monotonic
-    began_at_s: float  # epoch
+    began_at_ms: int  # since 1970
     path: str
     address: str  # where it came from; empty when that is not known
     warnings: list[Warning] = msgspec.field(default_factory=list)  # what its model's card made of it

@@ -53,7 +53,7 @@ async def serve_embeddings(call: Call, services: Services, client: Client) -> No
     key = await authenticate(call, services)
     request = Embedding(embeddings.parse(await call.read_body()))
     async with admitted(key, request, call, client, services) as meter:
-        targets = [target for target in route(request, services) if _embeds(target)]
+        targets = [target for target in route(meter.model, services) if _embeds(target)]
         if not targets:
             raise _cannot(request.model, services)
         body = await _first_vectors(targets, request, meter)

@@ -51,7 +51,7 @@ def row_without_meter(
         request_id=call.id,
         account_id=key.account_id,
         key_id=key.id,
-        started_at_ms=round(call.began_at_s * 1000),
+        started_at_ms=call.began_at_ms,
         protocol=call.protocol.name,
         model_asked=asked.model if asked is not None else "",
         model_answered=None,

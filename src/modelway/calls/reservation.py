@@ -60,7 +60,7 @@ def hold_of(meter: Meter, amount: int, *, limited: bool) -> Hold:
         worker_id=meter.services.usage_log.worker_id,
         amount_nano_usd=amount,
         caps="" if limited else UNLIMITED,
-        started_at_ms=round(call.began_at_s * 1000),
+        started_at_ms=call.began_at_ms,
         protocol=call.protocol.name,
         model=meter.model.id,
         stream=meter.request.stream,

@@ -101,7 +101,7 @@ async def _answer(
     async with admitted(key, request, call, client, services) as meter:
         if admitted_then is not None:
             await admitted_then()
-        with closing(await first_answer(route(request, services), request, meter)) as answer:
+        with closing(await first_answer(route(meter.model, services), request, meter)) as answer:
             await relay(answer, meter, client)
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from modelway.calls.call import Services
-from modelway.protocols.interface import Request
 from modelway.providers.registry import Model, Target
 
 # Attempts one call may cost, fallback included; more would only delay the error.
 ATTEMPTS_MAX = 3
 
 
-def route(request: Request, services: Services) -> list[Target]:
+def route(model: Model, services: Services) -> list[Target]:
     """One target drawn by weight, then the others, then the fallbacks; at most ATTEMPTS_MAX."""
-    model = services.registry.find(request.model)
     if len(model.targets) == 1:
         return [*model.targets, *model.fallback][:ATTEMPTS_MAX]
     first = _drawn(model, services.choose())

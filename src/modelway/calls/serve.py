@@ -22,5 +22,5 @@ async def serve(call: Call, services: Services, client: Client) -> None:
     key = await authenticate(call, services)
     request = await received(call, services)
     async with admitted(key, request, call, client, services) as meter:
-        with closing(await first_answer(route(request, services), request, meter)) as answer:
+        with closing(await first_answer(route(meter.model, services), request, meter)) as answer:
             await relay(answer, meter, client)

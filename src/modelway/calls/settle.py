@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from modelway.accounts.keys import Key
 from modelway.accounts.money import Price, cost_of
@@ -80,7 +81,9 @@ class Meter:
         self.abandoned = False
         self.breaks: Callable[[CallError], None] | None = None  # how a stream is ended in its own words
         self.deadline: asyncio.TimerHandle | None = None
-        self.task = asyncio.current_task()
+        task = asyncio.current_task()
+        assert task is not None, "a call is served by a task"
+        self.task: asyncio.Task[Any] = task
         self.usage: Usage | None = None
         self.watch: Watch | None = None
         self.output_seen = 0
@@ -122,7 +125,7 @@ class Meter:
 
     def end(self, why: CallError) -> None:
         """Break the call off, from outside its task; its client is told why."""
-        if self.complete or self.ended is not None or self.task is None:
+        if self.complete or self.ended is not None:
             return
         if self.breaks is not None:
             self.breaks(why)
@@ -132,15 +135,14 @@ class Meter:
 
     def abandon(self) -> None:
         """Break the call off without a word: its client takes nothing any more, and counts as gone."""
-        if self.task is not None:
-            self.abandoned = True
-            self.task.cancel()
+        self.abandoned = True
+        self.task.cancel()
 
     def open(self) -> None:
         """From here on the call can be ended from outside, and is when its time is up."""
         total_s = self.services.timeouts.total_s
         self.services.admitted.add(self)
-        self.deadline = asyncio.get_running_loop().call_later(total_s, self._expire, total_s)
+        self.deadline = self.task.get_loop().call_later(total_s, self._expire, total_s)
 
     def close(self) -> None:
         """Nobody may end the call any more: it is over."""
@@ -282,7 +284,7 @@ def _record(meter: Meter, usage: Usage | None, outcome: str, ended_s: float) -> 
         request_id=call.id,
         account_id=meter.key.account_id,
         key_id=meter.key.id,
-        started_at_ms=round(call.began_at_s * 1000),
+        started_at_ms=call.began_at_ms,
         protocol=call.protocol.name,
         model_asked=meter.request.model,
         model_answered=target.model if target else None,

@@ -31,6 +31,7 @@ class Connection(asyncio.Protocol):
         rested: Callable[[Connection], None],
         lost: Callable[[Connection], None],
     ) -> None:
+        self.loop = asyncio.get_running_loop()
         self.origin = origin
         self.upstream: Upstream | None = None
         self.idle_since_s = 0.0
@@ -68,7 +69,6 @@ class Upstream(asyncio.Protocol):
         self._feed, self._pieces = self._response.feed, self._response.pieces
         self._buffered_bytes = self._bodiless_bytes = 0
         self._ended = False
-        self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._take: Callable[[bytes], bool] | None = None  # who gets the bytes, while `forward` waits
         self._fault: Exception | None = None  # what that raised
@@ -214,7 +214,7 @@ class Upstream(asyncio.Protocol):
 
     def _change(self) -> asyncio.Future[None]:
         """Done when more has arrived or nothing will."""
-        waiter = self._waiter = self._loop.create_future()
+        waiter = self._waiter = self._connection.loop.create_future()
         return waiter
 
     def _wake(self) -> None:

@@ -94,7 +94,7 @@ class UpstreamClient:
         return None
 
     def _rested(self, connection: Connection) -> None:
-        connection.idle_since_s = asyncio.get_running_loop().time()
+        connection.idle_since_s = connection.loop.time()
         self._idle.setdefault(connection.origin, []).append(connection)
 
     def _lost(self, connection: Connection) -> None:
@@ -177,12 +177,12 @@ class _Stale(Exception):
 async def _ask(connection: Connection, request: bytes) -> Upstream:
     """The answer that has begun. Raises CallError, or `_Stale` when the same may be asked once more."""
     has_served = connection.idle_since_s > 0
-    asked_s = asyncio.get_running_loop().time()
+    asked_s = connection.loop.time()
     upstream = Upstream(connection, request)
     try:
         await upstream.begun()
     except CallError:
-        took_s = asyncio.get_running_loop().time() - asked_s
+        took_s = connection.loop.time() - asked_s
         if upstream.was_dropped and has_served and took_s < STALE_CONNECTION_S:
             raise _Stale from None
         raise

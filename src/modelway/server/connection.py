@@ -299,6 +299,10 @@ class Connection(asyncio.Protocol):
         else:
             self._waiting.append(exchange)
 
+    def ended(self, exchange: Exchange) -> None:
+        """The application is done with it."""
+        self._listener.ended(exchange)
+
     def answered(self, exchange: Exchange, keeps: bool) -> None:
         """The answer is written; the next, once the client takes it, or the end."""
         self.exchange, self.since_s = None, self.loop.time()

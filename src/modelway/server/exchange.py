@@ -47,7 +47,9 @@ class Exchange:
         "buffered_bytes",
         "is_answered",
         "is_whole",
+        "task",
     )
+    task: asyncio.Task[None]  # that runs it, once its turn has come
 
     def __init__(self, connection: Connection, scope: Scope, app: App) -> None:
         self._connection, self._scope, self._app = connection, scope, app
@@ -73,6 +75,7 @@ class Exchange:
             self._receiver = None
             if not self.is_answered:
                 self._connection.transport.abort()
+            self._connection.ended(self)
 
     # --- the request --------------------------------------------------------------------------------
 

@@ -83,9 +83,11 @@ class Listener:
         return connection.is_welcome
 
     def start(self, exchange: Exchange) -> None:
-        task = self.loop.create_task(exchange.run())
-        self._tasks.add(task)  # the loop itself holds no task
-        task.add_done_callback(self._tasks.discard)
+        exchange.task = self.loop.create_task(exchange.run())
+        self._tasks.add(exchange.task)  # the loop itself holds no task
+
+    def ended(self, exchange: Exchange) -> None:
+        self._tasks.discard(exchange.task)
 
     def lost(self, connection: Connection) -> None:
         self.connections.discard(connection)
