@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Self
 
 from msgspec import structs
 
@@ -25,6 +26,7 @@ from modelway.conversation.events import (
     TextAdded,
     UsageReported,
 )
+from modelway.protocols.interface import Watch
 
 JSON = (b"content-type", b"application/json")
 FRAME_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
@@ -87,20 +89,15 @@ async def _relay_bytes(answer: Answer, meter: Meter, client: Client) -> None:
     meter.answered(200)
     if not answer.begun:
         await client.begin(200, EVENT_STREAM + _headers(answer))
-    tail, feed = b"", watch.feed
-    with Pulse(answer, meter, client) as pulse:
-
-        def take(chunk: bytes) -> bool:
-            data = feed(chunk)
-            return (pulse.write(data) if data else False) or watch.ended or watch.error is not None
-
+    tail = b""
+    with Passage(watch, answer, meter, client) as passage:
         if answer.first:
-            pulse.write(answer.first)
+            passage.write(answer.first)
         while True:
-            await pulse.written()
+            await passage.written()
             if watch.ended:
                 break
-            if watch.error is not None or not await upstream.forward(take):
+            if watch.error is not None or not await upstream.forward(passage.take):
                 tail = watch.end(upstream.failure, meter.call.id)
                 break
     meter.error, meter.usage, meter.complete = watch.error, watch.usage, watch.error is None
@@ -181,6 +178,26 @@ class Pulse:
     that finds the same as the tick before knows that nothing moved in between.
     """
 
+    __slots__ = (
+        "_answer",
+        "_beat",
+        "_heard",
+        "_heard_s",
+        "_heartbeat",
+        "_last",
+        "_loop",
+        "_meter",
+        "_stuck",
+        "_stuck_s",
+        "_tick_s",
+        "_timeouts",
+        "_timer",
+        "_told_s",
+        "_waiting",
+        "_write",
+        "_writing",
+    )
+
     def __init__(self, answer: Answer, meter: Meter, client: Client) -> None:
         self._last = b""
         self._answer, self._meter, self._write = answer, meter, client.write
@@ -198,7 +215,7 @@ class Pulse:
         self._beat: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def __enter__(self) -> Pulse:
+    def __enter__(self) -> Self:
         self._timer = self._loop.call_later(self._tick_s, self._tick)
         self._meter.breaks = self._abort
         return self
@@ -254,3 +271,19 @@ class Pulse:
 
     def _is_between_frames(self) -> bool:
         return not self._last or self._last.endswith(FRAME_ENDS)
+
+
+class Passage(Pulse):
+    """The pulse of bytes that pass."""
+
+    __slots__ = ("_watch",)
+
+    def __init__(self, watch: Watch, answer: Answer, meter: Meter, client: Client) -> None:
+        super().__init__(answer, meter, client)
+        self._watch = watch
+
+    def take(self, chunk: bytes) -> bool:
+        """Write on what the provider sent; whether something stands in the way of more."""
+        watch = self._watch
+        data = watch.feed(chunk)
+        return (self.write(data) if data else False) or watch.ended or watch.error is not None

@@ -56,6 +56,28 @@ class Connection(asyncio.Protocol):
 class Upstream(asyncio.Protocol):
     """An open connection to a provider that has begun to answer. Whoever opens it closes it."""
 
+    __slots__ = (
+        "_bodiless_bytes",
+        "_buffered_bytes",
+        "_connection",
+        "_ended",
+        "_fault",
+        "_feed",
+        "_loop",
+        "_pieces",
+        "_response",
+        "_take",
+        "_transport",
+        "_waiter",
+        "failure",
+        "headers",
+        "heard",
+        "heard_s",
+        "is_paused",
+        "status",
+        "was_dropped",
+    )
+
     def __init__(self, connection: Connection, request: bytes) -> None:
         self.status = 0
         self.headers: Mapping[str, str] = {}

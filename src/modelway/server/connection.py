@@ -37,6 +37,38 @@ _SPECIAL = frozenset({b"transfer-encoding", b"expect"})
 class Connection(asyncio.Protocol):
     """What a client says and is told. Its `Listener` keeps it in sight and holds what all share."""
 
+    __slots__ = (
+        "_app",
+        "_barren_bytes",
+        "_client",
+        "_drains",
+        "_headers",
+        "_is_last",
+        "_listener",
+        "_offers",
+        "_parsed",
+        "_parser",
+        "_pieces",
+        "_server",
+        "_special",
+        "_target",
+        "_waiting",
+        "exchange",
+        "has_asked",
+        "is_leaving",
+        "is_lost",
+        "is_paused",
+        "is_reading_head",
+        "is_stuck",
+        "is_welcome",
+        "loop",
+        "on_body",
+        "sent",
+        "since_s",
+        "transport",
+        "unsent_bytes",
+    )
+
     def __init__(self, listener: Listener, app: App) -> None:
         self.loop, self.sent = listener.loop, listener.sent
         self.since_s = self.loop.time()  # when it last began to wait, for a request, its head or an end

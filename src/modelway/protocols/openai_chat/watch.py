@@ -45,6 +45,18 @@ class StreamWatch:
     stands between the two.
     """
 
+    __slots__ = (
+        "_drops_usage",
+        "_frames",
+        "_held",
+        "_model",
+        "_usual",
+        "complete",
+        "ended",
+        "error",
+        "usage",
+    )
+
     def __init__(self, model: str | None, include_usage: bool) -> None:
         self.usage: Usage | None = None
         self.complete = False
