@@ -16,6 +16,8 @@ FRAME_BYTES_MAX = 8 * 1024 * 1024
 
 _END_OF_FRAME = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n|\r\n\n|\r\n\r|\n\r")
 _LINE = re.compile(rb"\r\n|\n|\r")
+# As numbers: a byte is found in bytes five times as fast as a string of one byte.
+LF, CR = b"\n\r"
 # JSON may carry these bare; some clients split lines on them.
 _UNSAFE = {"\u2028": "\\u2028", "\u2029": "\\u2029", "\u0085": "\\u0085"}
 
@@ -42,7 +44,7 @@ class Frames:
         if not self._begun and len(held) >= 3:
             self._begun = True
             held = held.removeprefix(b"\xef\xbb\xbf")
-        *blocks, self._held = held.split(b"\n\n") if b"\r" not in held else _blocks(held)
+        *blocks, self._held = held.split(b"\n\n") if CR not in held else _blocks(held)
         frames: list[Frame] = []
         for block in blocks:
             _append(frames, block)
@@ -64,7 +66,7 @@ def _is_one_line(chunk: bytes) -> bool:
         chunk.startswith(b"data: ")
         and chunk.endswith(b"\n\n")
         and chunk.count(b"\n") == 2
-        and b"\r" not in chunk
+        and CR not in chunk
     )
 
 
@@ -80,7 +82,7 @@ def _blocks(held: bytes) -> list[bytes]:
 
 
 def _append(frames: list[Frame], block: bytes) -> None:
-    lines = block.split(b"\n") if b"\r" not in block else _LINE.split(block)
+    lines = block.split(b"\n") if CR not in block else _LINE.split(block)
     event, data = "", []
     for line in lines:
         name, _, value = line.partition(b":")
@@ -101,6 +103,8 @@ def frame(event: str, data: bytes) -> bytes:
 
 def one_line(data: bytes) -> bytes:
     """JSON text without the three characters some clients take for line ends."""
+    if data.isascii():
+        return data
     if b"\xe2\x80\xa8" not in data and b"\xe2\x80\xa9" not in data and b"\xc2\x85" not in data:
         return data
     text = data.decode("utf-8")

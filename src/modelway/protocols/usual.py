@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 
+from modelway.protocols.sse import CR, LF
+
 # Kinds of frames remembered for one stream. Few streams have more than three; a server that puts something
 # new into every frame shall not cost more than it did.
 KINDS_MAX = 16
-# As numbers: a byte is found in bytes five times as fast as a string of one byte.
-QUOTE, BACKSLASH, LF, CR = b'"\\\n\r'
+QUOTE, BACKSLASH = b'"\\'  # as numbers, like those of `sse`
 
 
 class Usual:

@@ -18,8 +18,8 @@ from modelway.protocols.members import replaced, spans
 from modelway.protocols.openai_chat.stops import is_ended
 from modelway.protocols.openai_chat.stream_writer import error_frame
 from modelway.protocols.openai_chat.usage import read_usage
-from modelway.protocols.sse import FRAME_BYTES_MAX
-from modelway.protocols.usual import CR, Usual
+from modelway.protocols.sse import CR, FRAME_BYTES_MAX
+from modelway.protocols.usual import Usual
 
 _END_OF_FRAME = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _LINE = re.compile(rb"\r\n|\n|\r")
@@ -94,7 +94,7 @@ class StreamWatch:
     def _hold_back(self, chunk: bytes) -> bytes:
         """All up to the last end of a frame; the rest waits for its own."""
         end = chunk.rfind(b"\n\n") + 2
-        if b"\r" in chunk:
+        if CR in chunk:
             ends = [found.end() for found in _END_OF_FRAME.finditer(chunk)]
             # A final CR may be the first half of CRLF.
             end = max((at for at in ends if at < len(chunk) or not chunk.endswith(b"\r")), default=0)
