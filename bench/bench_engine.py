@@ -1,7 +1,8 @@
 """How fast does the local model speak through the gateway, beside llama.cpp itself?
 
 The same engine process answers both: the gateway publishes its address and token for its workers in the data
-directory, and the bench reads them there. Calls alternate; temperature 0 makes the answers the same length.
+directory, and the bench reads them there. Calls take turns, and turns at being the first of a round;
+temperature 0 makes the answers the same length.
 """
 
 import json
@@ -23,15 +24,12 @@ def measure(settings: Settings) -> list[Figure]:
         stream_when_loaded(base_url, key, 8)
         engine = json.loads(Path(folder / "data" / "engine.json").read_text())
         stream(engine["base_url"], engine["api_key"], 8)
-        rounds = [
-            (
-                stream(engine["base_url"], engine["api_key"], TOKENS).tokens_per_s,
-                stream(base_url, key, TOKENS).tokens_per_s,
-            )
-            for _ in range(settings.rounds)
-        ]
-    direct = [pair[0] for pair in rounds]
-    through = [pair[1] for pair in rounds]
+        sides = {"direct": (engine["base_url"], engine["api_key"]), "through": (base_url, key)}
+        rates: dict[str, list[float]] = {side: [] for side in sides}
+        for number in range(settings.rounds):
+            for side in sorted(sides, reverse=bool(number % 2)):
+                rates[side].append(stream(*sides[side], TOKENS).tokens_per_s)
+    direct, through = rates["direct"], rates["through"]
     return [
         median_of("llama.cpp directly", direct, "tokens/s"),
         median_of("through Modelway", through, "tokens/s"),

@@ -38,7 +38,8 @@ def machine() -> Iterable[tuple[str, str]]:
     yield "processor", f"{cpus[0].split(':')[1].strip() if cpus else platform.machine()}"
     yield "cores, memory", f"{os.cpu_count()}, {memory_kb / 1e6:.1f} GB"
     yield "system", f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Linux {platform.release()}"
-    yield "Python", platform.python_version()
+    whose = "the system's own" if sys.base_prefix == "/usr" else "not the system's own"
+    yield "Python", f"{platform.python_version()}, {whose}"
     yield "Modelway", __version__
     yield "nginx", nginx_version()
     yield "libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
@@ -97,7 +98,7 @@ def main() -> None:
     sections: dict[str, list[Figure]] = {}
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         server_core, load_core = cores()
-        rounds, seconds = (1, 2.0) if options.quick else (5, 4.0)
+        rounds, seconds = (1, 2.0) if options.quick else (9, 3.0)
         settings = Settings(Path(folder), server_core, load_core, rounds, seconds)
         for name in chosen:
             started_s = time.monotonic()
