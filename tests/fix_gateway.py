@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -29,6 +30,8 @@ WAIT_S = 20
 POLL_S = 0.02
 STARTS_MAX = 3  # another program may take the free port in between
 LOG_LINES_SHOWN_MAX = 15  # of a failing test's gateway: the last of it says why
+
+PRINTED_KEY = re.compile(r"sk-mw-[0-9A-Za-z]{38}")
 
 # llama.cpp's threads wait by spinning: two models at once, each on all cores, are twenty times slower.
 ENGINE_THREADS = "1"
@@ -173,6 +176,13 @@ class Gateway:
                 return self
         raise AssertionError(f"no port could be had:\n{self.log}")
 
+    def start_new(self) -> Gateway:
+        """Starts a new installation; its key is the one that it prints, which costs no command of its own."""
+        self.start()
+        found = until(lambda: PRINTED_KEY.search(self.out_path.read_text()), "the printed key")
+        self.api_key = found.group()
+        return self
+
     def launch(self) -> None:
         """Starts it and does not wait."""
         self.port = free_port()
@@ -273,7 +283,7 @@ def local_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]
 
 
 def _serving(gateway: Gateway) -> Iterator[Gateway]:
-    gateway.api_key = gateway.create_key()
+    gateway.api_key = gateway.create_key()  # not printed by the start: its log is searched for secrets
     gateway.start()
     yield gateway
     status = gateway.stop()

@@ -9,6 +9,7 @@ import pytest
 from tests.fix_gateway import Gateway, filled
 from tests.fix_upstream import ScriptedUpstream
 
+HEARTBEAT_S = 0.5
 CONFIG = """\
 providers:
   - {name: chat, kind: openai-compatible, base_url: $URL/v1, api_key: $KEY}
@@ -40,16 +41,15 @@ models:
 def crossing_gateway(
     tmp_path_factory: pytest.TempPathFactory, upstream_server: ScriptedUpstream
 ) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("crossing")
-    gateway = Gateway(folder, filled(CONFIG, upstream_server), {"MODELWAY_TIMEOUTS_HEARTBEAT_S": "1"})
-    gateway.api_key = gateway.create_key()
-    gateway.start()
+    environment = {"MODELWAY_TIMEOUTS_HEARTBEAT_S": str(HEARTBEAT_S)}
+    gateway = Gateway(tmp_path_factory.mktemp("crossing"), filled(CONFIG, upstream_server), environment)
+    gateway.start_new()
     yield gateway
     assert gateway.stop() == 0, gateway.log_tail
 
 
 @pytest.fixture
 def crossing(crossing_gateway: Gateway) -> Gateway:
-    """Models by what answers: chat-model, chat-then-messages, four-deep … ; a heartbeat every second."""
+    """Models by what answers: chat-model, chat-then-messages, four-deep … ; heartbeats come quickly."""
     assert crossing_gateway.is_running, f"the gateway died:\n{crossing_gateway.log}"
     return crossing_gateway

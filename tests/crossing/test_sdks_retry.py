@@ -67,8 +67,7 @@ def test_T259_B16_a_provider_that_says_nothing_in_time_is_a_504(
     make_gateway: Any, upstream: ScriptedUpstream, streams: bool
 ) -> None:
     gateway: Gateway = make_gateway(MODELWAY_TIMEOUTS_FIRST_CONTENT_S="1")
-    gateway.api_key = gateway.create_key()
-    gateway.start()
+    gateway.start_new()
     upstream.answers(CHAT, silence())
 
     answer = call(gateway, CHAT, minimal(CHAT, "chat-model", **({"stream": True} if streams else {})))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.crossing.answers import chat_says, completion, says, text
+from tests.crossing.conftest import HEARTBEAT_S
 from tests.crossing.given import SDK_STREAM, told_by
 from tests.fix_gateway import Gateway
 from tests.fix_upstream import (
@@ -32,6 +33,7 @@ from tests.whole.wire import assert_is_the_envelope, call, events, minimal, stre
 
 PATHS = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES}
 HEARTBEATS = {"chat": b": hb\n\n", "messages": b"event: ping\n", "responses": b": hb\n\n"}
+SILENCE_S = 3 * HEARTBEAT_S
 EVENT_STREAM = (("content-type", "text/event-stream"),)
 
 
@@ -46,7 +48,7 @@ def test_T206_T239_B03_a_provider_that_is_silent_is_covered_by_heartbeats_the_sd
 ) -> None:
     body = recording(f"whole/{upstream_protocol}_text.sse")
     first, *rest = frames(body)
-    steps: tuple[Step, ...] = (Wait(2.5), Send(first), Wait(2.5), *map(Send, rest))
+    steps: tuple[Step, ...] = (Wait(SILENCE_S), Send(first), Wait(SILENCE_S), *map(Send, rest))
     upstream.answers(PATHS[upstream_protocol], Scripted(steps, headers=EVENT_STREAM))
 
     answer = call(crossing, PATHS[client], ask(client, upstream_protocol))
@@ -64,7 +66,7 @@ def test_B03_a_failure_after_the_first_heartbeat_is_an_error_in_the_stream(
     crossing: Gateway, upstream: ScriptedUpstream, client: str
 ) -> None:
     late = b'data: {"error":{"message":"late","type":"server_error"}}\n\n'
-    upstream.answers(CHAT, Scripted((Wait(2.5), Send(late)), headers=EVENT_STREAM))
+    upstream.answers(CHAT, Scripted((Wait(SILENCE_S), Send(late)), headers=EVENT_STREAM))
 
     answer = call(crossing, PATHS[client], ask(client, "chat"))
 

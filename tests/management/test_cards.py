@@ -38,8 +38,7 @@ class Manager:
 @pytest.fixture
 def manager(make_gateway: Callable[..., Gateway]) -> Manager:
     gateway = make_gateway(OPEN)
-    gateway.api_key = gateway.create_key()
-    return Manager(gateway.start())
+    return Manager(gateway.start_new())
 
 
 def test_a_card_is_checked_kept_used_and_removed(manager: Manager, upstream: ScriptedUpstream) -> None:
@@ -120,8 +119,7 @@ def test_every_replica_knows_a_new_card_within_a_second(
 ) -> None:
     environment = {"MODELWAY_DATABASE": postgresql_url, "MODELWAY_SECRET": "3f" * 32}
     first, second = make_gateway(OPEN, **environment), make_gateway(OPEN, **environment)
-    first.api_key = second.api_key = first.create_key()
-    first.start()
+    second.api_key = first.start_new().api_key
     second.start()
     assert call(second, "/models/lab/own-1").status == 404
 

@@ -23,7 +23,6 @@ def named_gateway(
     """chat/gpt-5.5, messages/gpt-5.5 and so on: the protocol is the upstream's; and the usual models."""
     folder = tmp_path_factory.mktemp("named")
     gateway = Gateway(folder, filled(SCRIPTED_CONFIG + NAMED_MODELS, upstream_server))
-    gateway.api_key = gateway.create_key()
-    gateway.start()
+    gateway.start_new()
     yield gateway
     assert gateway.stop() == 0, f"SIGTERM did not end it with 0:\n{gateway.log_tail}"

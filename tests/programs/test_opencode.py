@@ -44,8 +44,7 @@ def titling_gateway(
 ) -> Iterator[Gateway]:
     node_package("opencode-ai", "bin", "opencode.exe")  # skips before anything is started
     gateway = Gateway(tmp_path_factory.mktemp("titling"), filled(SCRIPTED_CONFIG, titling_upstream))
-    gateway.api_key = gateway.create_key()
-    gateway.start()
+    gateway.start_new()
     yield gateway
     assert gateway.stop() == 0, f"SIGTERM did not end it with 0:\n{gateway.log_tail}"
 

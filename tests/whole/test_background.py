@@ -183,8 +183,7 @@ def test_a_dead_worker_leaves_a_failed_response_behind(
     make_gateway: Callable[..., Gateway], upstream: ScriptedUpstream
 ) -> None:
     gateway = make_gateway()
-    gateway.api_key = gateway.create_key()
-    gateway.start()
+    gateway.start_new()
     upstream.answers(CHAT, held("whole/chat_text.json"))
     with client_of(gateway) as client:
         given = client.responses.create(model="chat-model", input="Say hello.", background=True)
@@ -212,8 +211,7 @@ def test_a_shutdown_ends_it_as_failed_or_lets_it_finish(
     make_gateway: Callable[..., Gateway], upstream: ScriptedUpstream
 ) -> None:
     gateway = make_gateway(MODELWAY_TIMEOUTS_DRAIN_S="1")
-    gateway.api_key = gateway.create_key()
-    gateway.start()
+    gateway.start_new()
     upstream.answers(CHAT, held("whole/chat_text.json"))
     with client_of(gateway) as client:
         client.responses.create(model="chat-model", input="Say hello.", background=True)

@@ -35,7 +35,6 @@ LOOKS: dict[str, dict[str, Any]] = {
 def gateway(tmp_path_factory: pytest.TempPathFactory, upstream_server: ScriptedUpstream) -> Iterator[Gateway]:
     """A gateway whose `api_key` is its owner's management key."""
     made = Gateway(tmp_path_factory.mktemp("editor"), filled(CONFIG, upstream_server))
-    made.create_key()
     made.api_key = made.manage("keys", "create", "--name", "manager", "--management").strip()
     made.start()
     yield made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,13 +42,18 @@ def engine_of(gateway: Gateway) -> int | None:
     return None
 
 
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway whose local model may be killed: each test leaves it with a new one."""
+    made = Gateway(tmp_path_factory.mktemp("mortal"), None)
+    yield made.start_new()
+    assert made.stop() == 0, made.log_tail
+
+
 @pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES])
 def test_an_engine_killed_in_a_stream_is_an_error_in_the_clients_own_words(
-    make_gateway: Callable[..., Gateway], path: str
+    gateway: Gateway, path: str
 ) -> None:
-    gateway = make_gateway(None)
-    gateway.api_key = gateway.create_key()
-    gateway.start()
     body = {"model": MODEL, "stream": True, **LONG[path]}
 
     with stream(gateway, path, body) as answer:

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.fix_gateway import UPSTREAM_KEY, Gateway, until
+from tests.fix_gateway import PRINTED_KEY, UPSTREAM_KEY, Gateway, until
 from tests.fix_upstream import CHAT, MESSAGES, ScriptedUpstream, recording, streamed, whole
 from tests.whole.wire import assert_is_the_envelope, call, minimal
 
-KEY = re.compile(r"sk-mw-[0-9A-Za-z]{38}")
 CURL = re.compile(r"curl (?:[^\n]*\\\n)*[^\n]*")
 PASTED_S = 60
 PROMPT_CANARY = "prompt-canary-5183"
@@ -50,7 +49,7 @@ def test_the_first_start_prints_an_address_a_key_and_a_line_that_works(
     )
 
     assert gateway.base_url in printed
-    assert len(set(KEY.findall(printed))) == 1, printed
+    assert len(set(PRINTED_KEY.findall(printed))) == 1, printed
     assert paste(gateway)["usage"]
 
     assert gateway.stop() == 0
@@ -61,9 +60,9 @@ def test_the_first_start_prints_an_address_a_key_and_a_line_that_works(
     gateway.start()
 
     assert gateway.base_url in until(lambda: gateway.out_path.read_text(), "what the second start prints")
-    assert not KEY.search(gateway.log), "a second start shows no key"
+    assert not PRINTED_KEY.search(gateway.log), "a second start shows no key"
     assert gateway.rows("SELECT id FROM keys") == keys
-    again = paste(gateway, MODELWAY_API_KEY=KEY.findall(printed)[0])
+    again = paste(gateway, MODELWAY_API_KEY=PRINTED_KEY.findall(printed)[0])
     assert again["usage"], "the second start's line takes the key from the environment"
 
 

@@ -50,8 +50,7 @@ HUGE_STREAM = Scripted((Send(HUGE_CHUNK),) * 400, headers=(("content-type", "tex
 
 def started(make_gateway: Make, config: str = SCRIPTED_CONFIG, **environment: str) -> Gateway:
     gateway = make_gateway(config, **environment)
-    gateway.api_key = gateway.create_key()
-    return gateway.start()
+    return gateway.start_new()
 
 
 def post(gateway: Gateway, body: object, path: str = CHAT) -> bytes:
@@ -208,17 +207,17 @@ def test_a_gateway_for_one_call_carries_one_call(make_gateway: Make, upstream: S
     assert_is_the_envelope(second, 503, "overloaded_error")
 
 
-@pytest.mark.parametrize("name", ["lab/a\r\nx-forged: b", "lab/a\0b", "lab/a\x1bb", "lab/" + "x" * 300])
 def test_a_model_name_that_no_header_can_carry_is_unknown(
-    make_gateway: Make, upstream: ScriptedUpstream, name: str
+    make_gateway: Make, upstream: ScriptedUpstream
 ) -> None:
     gateway = started(make_gateway, UNLISTED)
     upstream.answers(CHAT, whole(recording("whole/chat_text.json")))
 
-    answer = call(gateway, CHAT, minimal(CHAT, name))
+    for name in ("lab/a\r\nx-forged: b", "lab/a\0b", "lab/a\x1bb", "lab/" + "x" * 300):
+        answer = call(gateway, CHAT, minimal(CHAT, name))
 
-    assert_is_the_envelope(answer, 404, "not_found_error", "model_not_found")
-    assert upstream.calls == [], "nothing was paid for"
+        assert_is_the_envelope(answer, 404, "not_found_error", "model_not_found")
+        assert upstream.calls == [], "nothing was paid for"
     assert call(gateway, CHAT, minimal(CHAT, "lab/any-model")).status == 200
 
 

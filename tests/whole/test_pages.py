@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
 import jsonschema_rs
 import pytest
 
-from tests.fix_gateway import Gateway
+from tests.fix_gateway import Gateway, filled
+from tests.fix_upstream import ScriptedUpstream
 from tests.whole.wire import Answer, assert_is_the_envelope, call
 
 PAGES = [
@@ -37,12 +38,12 @@ def get(gateway: Gateway, path: str, **headers: str) -> Answer:
     return call(gateway, path, headers={"authorization": "", "content-type": "", **headers})
 
 
-@pytest.fixture
-def carded(make_gateway: Callable[..., Gateway]) -> Gateway:
+@pytest.fixture(scope="module")
+def carded(tmp_path_factory: pytest.TempPathFactory, upstream_server: ScriptedUpstream) -> Iterator[Gateway]:
     """A gateway whose models have cards."""
-    gateway = make_gateway(CARDED)
-    gateway.api_key = gateway.create_key()
-    return gateway.start()
+    gateway = Gateway(tmp_path_factory.mktemp("carded"), filled(CARDED, upstream_server))
+    yield gateway.start_new()
+    assert gateway.stop() == 0, gateway.log_tail
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -165,11 +166,12 @@ def looked_over(gateway: Gateway, body: dict[str, Any], path: str = "messages", 
     return answer.json()
 
 
-def test_a_right_request_is_valid_and_nothing_is_called(carded: Gateway) -> None:
+def test_a_right_request_is_valid_and_nothing_is_called(carded: Gateway, upstream: ScriptedUpstream) -> None:
     found = looked_over(carded, {"model": "big", "max_tokens": 5, "messages": HELLO})
 
     assert (found["valid"], found["violations"], found["warnings"]) == (True, [], [])
-    assert carded.rows("SELECT count(*) AS calls FROM usage")[0]["calls"] == 0
+    assert upstream.calls == []
+    assert carded.rows("SELECT * FROM usage") == []
 
 
 def test_a_wrong_value_is_named_with_its_place_and_the_nearest_right_one(carded: Gateway) -> None:

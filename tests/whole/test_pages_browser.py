@@ -49,8 +49,7 @@ PIXEL = bytes.fromhex(
 def claude(tmp_path_factory: pytest.TempPathFactory, upstream_server: ScriptedUpstream) -> Iterator[Gateway]:
     """A gateway with a model that thinks, sees and reads documents, behind the scripted upstream."""
     gateway = Gateway(tmp_path_factory.mktemp("claude"), filled(CLAUDE, upstream_server))
-    gateway.api_key = gateway.create_key()
-    gateway.start()
+    gateway.start_new()
     yield gateway
     assert gateway.stop() == 0, gateway.log_tail
 

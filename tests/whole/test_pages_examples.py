@@ -53,8 +53,7 @@ def all_cards(
     tmp_path_factory: pytest.TempPathFactory, upstream_server: ScriptedUpstream
 ) -> Iterator[Gateway]:
     gateway = Gateway(tmp_path_factory.mktemp("cards"), filled(config_of_all_cards(), upstream_server))
-    gateway.api_key = gateway.create_key()
-    gateway.start()
+    gateway.start_new()
     yield gateway
     assert gateway.stop() == 0, gateway.log_tail
 

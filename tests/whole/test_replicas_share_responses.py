@@ -21,8 +21,8 @@ def replicas(postgresql_url: str, make_gateway: Callable[..., Gateway]) -> tuple
     """Made after the database, so that they have stopped when it is dropped."""
     environment = {"MODELWAY_DATABASE": postgresql_url, "MODELWAY_SECRET": SECRET}
     first, second = make_gateway(**environment), make_gateway(**environment)
-    first.api_key = second.api_key = first.create_key()
-    return first.start(), second.start()
+    second.api_key = first.start_new().api_key
+    return first, second.start()
 
 
 @pytest.fixture

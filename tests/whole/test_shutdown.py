@@ -20,8 +20,7 @@ def test_a_live_stream_finishes_while_new_calls_are_refused(
     make_gateway: Callable[..., Gateway], upstream: ScriptedUpstream, path: str
 ) -> None:
     gateway = make_gateway()
-    gateway.api_key = gateway.create_key()
-    gateway.start()
+    gateway.start_new()
     protocol, model = MODELS[path]
     upstream.answers(path, streamed(recording(f"whole/{protocol}_text.sse"), pause_after=5))
 
@@ -54,8 +53,7 @@ def test_a_stream_that_never_ends_gets_an_error_when_the_time_is_up(
     make_gateway: Callable[..., Gateway], upstream: ScriptedUpstream
 ) -> None:
     gateway = make_gateway(MODELWAY_TIMEOUTS_DRAIN_S="1")
-    gateway.api_key = gateway.create_key()
-    gateway.start()
+    gateway.start_new()
     upstream.answers(CHAT, streamed(recording("whole/chat_text.sse"), pause_after=4))
 
     with stream(gateway, CHAT, minimal(CHAT, "chat-model", stream=True)) as answer:
@@ -73,8 +71,7 @@ def test_a_call_that_waits_for_its_whole_answer_gets_it(
     make_gateway: Callable[..., Gateway], upstream: ScriptedUpstream
 ) -> None:
     gateway = make_gateway()
-    gateway.api_key = gateway.create_key()
-    gateway.start()
+    gateway.start_new()
     upstream.answers(CHAT, silence(recording("whole/chat_text.json")))
 
     with ThreadPoolExecutor(1) as pool:

@@ -22,8 +22,7 @@ SCRAPES = 8
 @pytest.fixture
 def two_workers(postgresql_url: str, make_gateway: Callable[..., Gateway]) -> Gateway:
     gateway = make_gateway(MODELWAY_DATABASE=postgresql_url, MODELWAY_SECRET="3f" * 32, MODELWAY_WORKERS="2")
-    gateway.api_key = gateway.create_key()
-    return gateway.start()
+    return gateway.start_new()
 
 
 def calls_counted(gateway: Gateway) -> float:
