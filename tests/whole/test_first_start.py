@@ -49,6 +49,7 @@ def test_the_first_start_prints_an_address_a_key_and_a_line_that_works(
     )
 
     assert gateway.base_url in printed
+    assert '"max_tokens": ' in printed, "the model may go on for minutes"
     assert len(set(PRINTED_KEY.findall(printed))) == 1, printed
     assert paste(gateway)["usage"]
 

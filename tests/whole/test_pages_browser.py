@@ -159,14 +159,17 @@ def test_an_answer_of_the_local_model_streams_with_its_figures(
     assert [message["role"] for message in request["messages"]] == ["system", "user", "assistant", "user"]
 
 
-@pytest.mark.parametrize("protocol", ["messages", "responses"])
+@pytest.mark.parametrize(
+    ("protocol", "limit"), [("messages", "max_tokens"), ("responses", "max_output_tokens")]
+)
 def test_the_other_protocols_stream_as_well(
-    local_gateway: Gateway, open_page: OpenPage, protocol: str
+    local_gateway: Gateway, open_page: OpenPage, protocol: str, limit: str
 ) -> None:
     page = open_page(local_gateway.base_url, "/playground")
     page.fill("#system", "You are brief.")
     page.select_option("#api", protocol)
     expect(page.locator(f"#form[data-api={protocol}]")).to_be_visible()
+    page.fill(f'[data-parameter="{limit}"]', "40")
 
     answer = ask(page, local_gateway.api_key, "Say hello.")
 

@@ -106,10 +106,12 @@ def _banner(config: Config, new_key: str | None) -> None:
 
 def _curl(address: str, key: str) -> str:
     """A line to paste: double quotes, so that a variable in the key's place is filled in by the shell."""
+    # Without a limit so small a model goes on for minutes, one time in ten.
     return (
         f'curl -s {address}/v1/chat/completions -H "Authorization: Bearer {key}" '
         "-H 'Content-Type: application/json' "
-        """-d '{"model": "local/smollm2", "messages": [{"role": "user", "content": "Say hello."}]}'"""
+        """-d '{"model": "local/smollm2", "max_tokens": 100, """
+        """"messages": [{"role": "user", "content": "Say hello."}]}'"""
     )
 
 
