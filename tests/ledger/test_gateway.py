@@ -28,7 +28,7 @@ from tests.ledger.through_gateway import (
 )
 from tests.whole.wire import Answer, call
 
-ROUNDS = 3  # `make reliability` has many
+ROUNDS = 5
 
 
 @pytest.fixture

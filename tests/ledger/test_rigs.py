@@ -14,7 +14,7 @@ from tests.ledger.power import Disk, NoDisk, cut_again_and_again, disk
 from tests.ledger.rigs import hang_up
 from tests.ledger.through_gateway import CONFIG, broken_books, open_account
 
-KILLS = 11  # on each database: the tenth comes late, and one follows it
+KILLS = 15  # on each database
 CUTS = 5
 CLIENTS = 200
 
