@@ -96,6 +96,8 @@ class Received:
     left_s: float | None = None
     answered: bool = False
     left_early: bool = False
+    steps: int = 0
+    """How many of its answer's are done."""
     _left: threading.Event = field(default_factory=threading.Event)
 
     def json(self) -> Any:
@@ -241,6 +243,7 @@ class _Connection(asyncio.Protocol):
                 case Reset():
                     self._reset()
                     return
+            received.steps += 1
         self._transport.write(head + (b"0\r\n\r\n" if scripted.length is None else b""))
         received.answered = True
         self._take_request()

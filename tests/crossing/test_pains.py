@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
+from contextlib import closing
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -12,21 +15,23 @@ from openai.types.chat.chat_completion import Choice
 
 from modelway.conversation.capabilities import Capabilities
 from modelway.conversation.parts import Text, ToolCall
+from modelway.store.locks import WriteLock
 from tests.crossing.answers import chat_says, says, text, thinking, tool_use
 from tests.crossing.conftest import HEARTBEAT_S
 from tests.crossing.given import PROTOCOLS, Json, codes, conversation, translation
-from tests.fix_gateway import Gateway
+from tests.fix_gateway import Gateway, until
 from tests.fix_upstream import (
     CHAT,
     MESSAGES,
     RESPONSES,
     ScriptedUpstream,
+    Wait,
     recording,
     silence,
     streamed,
     whole,
 )
-from tests.whole.wire import call, events, minimal, stream
+from tests.whole.wire import call, events, headers_for, minimal, stream
 
 PATHS = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES}
 USER: Json = {"role": "user", "content": "Hi"}
@@ -363,6 +368,23 @@ def test_B12_T207_a_client_that_hangs_up_frees_the_provider_and_pays_what_it_hea
     row = crossing.usage_of(answer.request_id)
     assert (row["outcome"], row["estimated"]) == ("client_gone", 1)
     assert row["output_tokens"] > 0
+
+
+def test_B12_a_client_that_leaves_while_a_heartbeat_waits_for_the_disk_frees_the_provider(
+    crossing: Gateway, upstream: ScriptedUpstream
+) -> None:
+    speaks = streamed(recording("whole/chat_text.sse"), pause_after=5)
+    upstream.answers(CHAT, replace(speaks, steps=(Wait(2 * HEARTBEAT_S), *speaks.steps)))
+    body = json.dumps(minimal(CHAT, "chat-model", stream=True))
+    connection = http.client.HTTPConnection("127.0.0.1", crossing.port)
+    with closing(WriteLock(crossing.database)) as disk:
+        disk.acquire()
+        connection.request("POST", CHAT, body, headers_for(crossing, None))
+        upstream.wait_for_calls(1)
+        until(lambda: upstream.last.steps == 6, "a provider that has begun to speak")
+        connection.close()
+
+        upstream.last.wait_until_left()
 
 
 def test_B15_the_words_of_an_error_cost_nothing(crossing: Gateway, upstream: ScriptedUpstream) -> None:

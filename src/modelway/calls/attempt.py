@@ -73,7 +73,10 @@ class Answer:
     empty: bool = False
     begun: bool = False
 
-    def close(self) -> None:
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self.upstream.close()
 
     def heard(self, chunk: bytes) -> list[Event]:
@@ -96,13 +99,20 @@ async def first_answer(targets: list[Target], request: Request, meter: Meter) ->
 
     The client of a stream gets heartbeats while it waits; what comes after the first is told inside it.
     """
-    beginning = Beginning(meter) if request.stream else None
+    if not request.stream:
+        return await _first_of(targets, request, meter)
+    beginning = Beginning(meter)
     try:
         answer = await _first_of(targets, request, meter)
-    finally:
-        if beginning is not None:
-            await beginning.over()
-    answer.begun = beginning is not None and beginning.begun
+    except BaseException:
+        await beginning.over()
+        raise
+    try:
+        await beginning.over()
+    except BaseException:  # the client left while a heartbeat was on its way
+        answer.upstream.close()
+        raise
+    answer.begun = beginning.begun
     return answer
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 from msgspec import structs
 
 from modelway.accounts.money import format_usd
@@ -22,7 +20,7 @@ async def serve_predict(call: Call, services: Services, client: Client) -> None:
     key = await authenticate(call, services)
     request = predict.parse(await call.read_body(), call.headers)
     async with admitted(key, request, call, client, services) as meter:
-        with closing(await first_answer(route(meter.model, services), request, meter)) as answer:
+        with await first_answer(route(meter.model, services), request, meter) as answer:
             reply = answer.reply
             assert reply is not None, "a prediction is always translated, and never streamed"
             headers = [(b"x-modelway-model", header_value(answer.target.name))]

@@ -6,7 +6,6 @@ The provider never learns of our state: it is sent whole conversations, and aske
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -101,7 +100,7 @@ async def _answer(
     async with admitted(key, request, call, client, services) as meter:
         if admitted_then is not None:
             await admitted_then()
-        with closing(await first_answer(route(meter.model, services), request, meter)) as answer:
+        with await first_answer(route(meter.model, services), request, meter) as answer:
             await relay(answer, meter, client)
 
 

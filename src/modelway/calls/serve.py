@@ -5,8 +5,6 @@ Whoever opens closes; `admitted` settles exactly once, however the call ends.
 
 from __future__ import annotations
 
-from contextlib import closing
-
 from modelway.calls.admit import admitted, authenticate
 from modelway.calls.attempt import first_answer
 from modelway.calls.call import Call, Client, Services
@@ -22,5 +20,5 @@ async def serve(call: Call, services: Services, client: Client) -> None:
     key = await authenticate(call, services)
     request = await received(call, services)
     async with admitted(key, request, call, client, services) as meter:
-        with closing(await first_answer(route(meter.model, services), request, meter)) as answer:
+        with await first_answer(route(meter.model, services), request, meter) as answer:
             await relay(answer, meter, client)
