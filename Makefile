@@ -15,7 +15,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input --r
 .PHONY: help setup setup-dev serve test check snapshots format bench soak reliability docs lock debian-packages client-programs clean
 .DELETE_ON_ERROR:
 # Make would look for a way to make each source file: 65 ms before every command.
-MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,10 +77,10 @@ setup-dev: .venv/dev.stamp .venv/sdk-previous.stamp .venv/bytecode.stamp
 	@touch $@
 
 # Python writes it at the first start, but not where PYTHONDONTWRITEBYTECODE is set, as in many containers:
-# there each start would compile the source anew, which takes as long as all the rest of it.
-.venv/bytecode.stamp: .venv/setup.stamp $(shell find src -name '*.py')
-	@$(BIN)/python -m compileall -q src/modelway
-	@touch $@
+# there each start would compile the source anew, which takes as long as all the rest of it. Who may not write
+# it, or has a file that cannot be compiled yet, goes on without. Names with a dot or a space are no modules.
+.venv/bytecode.stamp: .venv/setup.stamp $(shell find src -type f -name '[!.]*.py' ! -name '* *')
+	@{ [ -w src/modelway ] && $(BIN)/python -m compileall -qq src/modelway && touch $@; } 2>/dev/null || true
 
 # The official SDKs' previous majors cannot share an environment with the newest ones.
 .venv/sdk-previous.stamp: .venv/setup.stamp requirements-sdk-previous.lock

@@ -1,7 +1,9 @@
 """What a fresh clone relies on: lock files without addresses, commands that exist, nothing of one machine."""
 
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,6 +143,24 @@ def test_every_command_is_listed_by_make_help() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
     assert set(re.findall(r"^  make ([a-z-]+)", listed, re.M)) >= MAKE_COMMANDS
+
+
+@pytest.mark.parametrize(("source", "compiles"), [("", True), ("def (", False)])
+def test_what_lies_among_the_sources_never_stops_make(tmp_path: Path, source: str, compiles: bool) -> None:
+    folder, programs = tmp_path / "src" / "modelway", tmp_path / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(sys.executable)
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv" / "setup.stamp").touch()
+    (folder / "app.py").write_text(source)
+    (folder / "app copy.py").touch()
+    (folder / ".#app.py").symlink_to("somebody@somewhere.1234")  # an Emacs that is at it
+
+    subprocess.run(["make", "setup"], cwd=tmp_path, check=True)
+
+    assert (tmp_path / ".venv" / "bytecode.stamp").exists() == compiles
 
 
 def test_ci_runs_exactly_check_and_test() -> None:
