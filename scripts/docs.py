@@ -22,10 +22,18 @@ def index_of_decisions() -> str:
     page = DECISIONS / "README.md"
     rows = ["", "| | decision |", "|--:|---|"]
     for path in sorted(DECISIONS.glob("[0-9]*.md")):
-        number, _, title = path.read_text().splitlines()[0].removeprefix("# ").partition(". ")
-        rows.append(f"| {number} | [{title}]({path.name}) |")
+        number = int(path.name.partition("-")[0])
+        rows.append(f"| {number} | [{title_of(number, path.read_text())}]({path.name}) |")
     table = "\n".join([*rows, "", ""])
     return INDEX.sub(lambda found: found[1] + table + found[2], page.read_text())
+
+
+def title_of(number: int, page: str) -> str:
+    """A decision's, from its first line; says what that should be where it is something else."""
+    beginning, first = f"# {number}. ", page.partition("\n")[0]
+    if not first.startswith(beginning):
+        sys.exit(f"decision {number} begins with {first!r}; it should be {beginning!r} and its title")
+    return first.removeprefix(beginning)
 
 
 def generated() -> Iterator[tuple[Path, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelway.conversation.errors import KINDS
+from scripts.docs import title_of
 from scripts.reference import ERROR_HELP, PAGES
 
 ROOT = Path(__file__).parent.parent
@@ -17,6 +18,13 @@ REFERENCE = ROOT / "docs" / "reference"
 @pytest.mark.parametrize("page", sorted(PAGES))
 def test_a_generated_page_says_what_the_code_says(page: str) -> None:
     assert (REFERENCE / page).read_text() == PAGES[page]().rstrip("\n") + "\n", "run `make docs`"
+
+
+@pytest.mark.parametrize("first", ["# A title", "# 2. A title", "19. A title", ""])
+def test_a_decision_without_its_number_is_refused(first: str) -> None:
+    assert title_of(19, "# 19. A title\n\ntext") == "A title"
+    with pytest.raises(SystemExit, match="decision 19 begins with"):
+        title_of(19, f"{first}\ntext")
 
 
 def test_every_kind_of_error_has_a_cause_and_a_remedy() -> None:
