@@ -37,7 +37,7 @@ class Router:
                 self._exact.setdefault(route.path, {})[route.method] = route.app
         self._prefixes = list(longer.items())
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         # As it was sent: an escaped slash or letter is not the path that it stands for.
         path = scope["raw_path"].decode("latin-1")
         verbs = self._exact.get(path)
@@ -48,10 +48,9 @@ class Router:
             scope = {**scope, "method": "GET"}  # the server leaves the body out
         is_short = len(path) + len(scope["query_string"]) <= TARGET_BYTES_MAX
         if app is not None and is_short:
-            await app(scope, receive, send)
-            return
+            return app(scope, receive, send)
         error = _refusal(path, scope["method"], verbs) if is_short else _too_long()
-        await self.refuse(error)(scope, receive, send)
+        return self.refuse(error)(scope, receive, send)
 
     def refuse(self, error: CallError) -> App:
         """An application that answers everything with `error`."""

@@ -37,12 +37,11 @@ _pairs = msgspec.json.Decoder(list[tuple[str, str]])
 def once(serve: Serve) -> Serve:
     """`serve`, at most once per account, path and Idempotency-Key. Without the header it is `serve`."""
 
-    async def serve_once(call: Call, services: Services, client: Client) -> None:
+    def serve_once(call: Call, services: Services, client: Client) -> Awaitable[None]:
         header = call.headers.get(HEADER)
         if header is None:
-            await serve(call, services, client)
-            return
-        await _serve_once(serve, read_key(header), call, services, client)
+            return serve(call, services, client)
+        return _serve_once(serve, read_key(header), call, services, client)
 
     return serve_once
 

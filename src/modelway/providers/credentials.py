@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from modelway.providers.registry import Provider
 
@@ -42,9 +43,7 @@ def headers_for(
     provider: Provider, client_protocol: str, client_headers: Mapping[str, str]
 ) -> dict[str, str]:
     """What goes to the provider with a call: its credential, its version, the caller's allowed headers."""
-    headers = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "modelway"}
-    if provider.api_key:
-        headers.update(CREDENTIALS[provider.kind.credential](provider.api_key))
+    headers = _own_headers(provider.kind.credential, provider.api_key).copy()
     if provider.protocol == client_protocol and not provider.is_local:
         for name in FORWARDED[provider.protocol]:
             if value := client_headers.get(name):
@@ -54,6 +53,12 @@ def headers_for(
         if betas := headers.get("anthropic-beta"):
             headers["anthropic-beta"] = _once_each(betas)
     return headers
+
+
+@lru_cache(maxsize=1024)  # one per provider
+def _own_headers(credential: str, api_key: str | None) -> dict[str, str]:
+    own = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "modelway"}
+    return own | CREDENTIALS[credential](api_key) if api_key else own
 
 
 def _once_each(betas: str) -> str:

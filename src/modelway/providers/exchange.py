@@ -107,6 +107,11 @@ class Upstream(asyncio.Protocol):
             await self._change()
         self.status, self.headers = response.status, response.headers
 
+    @property
+    def has_arrived(self) -> bool:
+        """Whether `read` has something to give at once."""
+        return bool(self._pieces)
+
     async def read(self) -> bytes:
         """All bytes that have arrived since the last read, at least one; b"" at the end. A connection that
         breaks ends the stream too: `failure` says why.
