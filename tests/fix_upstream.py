@@ -103,9 +103,9 @@ class Received:
     def json(self) -> Any:
         return json.loads(self.body)
 
-    def wait_until_left(self) -> float:
+    def wait_until_left(self, within_s: float = WAIT_S) -> float:
         """When the other side closed the connection, on the clock of `time.monotonic`."""
-        assert self._left.wait(WAIT_S), f"{self.path}: the upstream's connection was never closed"
+        assert self._left.wait(within_s), f"{self.path}: the upstream was not let go within {within_s} s"
         assert self.left_s is not None
         return self.left_s
 

@@ -24,6 +24,7 @@ from tests.ledger.through_gateway import ANSWER, CONFIG, QUESTION, broken_books,
 from tests.whole.wire import Answer, call, stream
 
 T = TypeVar("T")
+ENDS_WITHIN_S = 5  # what is promised of a live stream whose key is revoked
 REPEATS = 20
 
 
@@ -89,13 +90,13 @@ def test_a_revoked_keys_live_stream_ends_and_says_why(served: Gateway, upstream:
     with stream(served, CHAT, {**QUESTION, "stream": True}, headers=headers) as answer:
         assert answer.frame()
         managed(served, lambda database, _: manage_keys.revoke_key(database, made.key.id))
+        upstream.last.wait_until_left(ENDS_WITHIN_S)
         rest = b""
         while frame := answer.frame():
             rest += frame
 
     assert b"was revoked" in rest
     assert b"[DONE]" not in rest
-    upstream.last.wait_until_left()
     row = served.usage_of(answer.request_id)
     assert (row["outcome"], row["estimated"]) == ("unauthenticated", 1)
     assert row["cost_nano_usd"] > 0

@@ -18,6 +18,9 @@ from tests.management.conftest import Keys, ask, bearer
 from tests.whole.wire import call, minimal, stream
 
 HEARD_FRAMES = 8  # some text is among them in every dialect
+# What docs/reference/management.md promises of live streams. Of new calls it promises a second; on a machine
+# with other work they may take as long.
+ENDS_WITHIN_S = 5
 CALLS = 12  # each is a connection of its own, which the kernel gives to either worker
 MODELS = {CHAT: "chat-model", MESSAGES: "messages-model", RESPONSES: "responses-model"}
 NAMES = {CHAT: "chat", MESSAGES: "messages", RESPONSES: "responses"}
@@ -51,9 +54,9 @@ def test_a_limit_and_a_revocation_reach_every_worker_and_every_live_stream(
     upstream.answers(CHAT, whole(recording("whole/chat_text.json")))
     assert statuses() == {200}
     assert ask(gateway, manager, "PATCH", path, {"limit_usd": 0}).status == 200
-    until(lambda: statuses() == {429}, "the limit at every worker")
+    until(lambda: statuses() == {429}, "the limit at every worker", ENDS_WITHIN_S)
     assert ask(gateway, manager, "PATCH", path, {"limit_usd": None}).status == 200
-    until(lambda: statuses() == {200}, "no limit at every worker")
+    until(lambda: statuses() == {200}, "no limit at every worker", ENDS_WITHIN_S)
 
     with ExitStack() as stack:
         streams = []
@@ -63,7 +66,9 @@ def test_a_limit_and_a_revocation_reach_every_worker_and_every_live_stream(
             streams.append((at, stack.enter_context(stream(gateway, at, body, headers))))
             assert streams[-1][1].frame()
         assert ask(gateway, manager, "DELETE", path).json()["status"] == "revoked"
-        until(lambda: statuses() == {401}, "the revocation at every worker")
+        until(lambda: statuses() == {401}, "the revocation at every worker", ENDS_WITHIN_S)
+        for each in upstream.calls[-len(streams) :]:
+            each.wait_until_left(ENDS_WITHIN_S)
         rests = [(at, answer.rest(), answer.request_id) for at, answer in streams]
 
     for at, rest, _ in rests:

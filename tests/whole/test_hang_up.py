@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import http.client
 import json
+from dataclasses import replace
 
 import pytest
 
-from modelway.config import Config
 from tests.fix_gateway import Gateway, until
-from tests.fix_upstream import CHAT, MESSAGES, RESPONSES, ScriptedUpstream, recording, silence, streamed
+from tests.fix_upstream import (
+    CHAT,
+    MESSAGES,
+    RESPONSES,
+    ScriptedUpstream,
+    Send,
+    Wait,
+    frames,
+    recording,
+    silence,
+    streamed,
+)
 from tests.whole.wire import OpenStream, headers_for, minimal, stream
 
-# Who noticed only when there is something to write would let go with the next heartbeat.
-HEARTBEAT_S = Config().timeouts.heartbeat_s
+# An upstream bills for every token it goes on making: this is how long one takes, and how many there may be
+# after a hang-up. Ten are 0.5 s of the upstream's own time; who noticed only when there is something to write
+# would let go with the next heartbeat, two hundred tokens later.
+STEP = Wait(0.05)
+STEPS_AFTER_MAX = 10
+STEPS_MAX = 400
 
 PATHS = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES}
 MODELS = {"chat": "chat-model", "messages": "messages-model", "responses": "responses-model"}
@@ -34,18 +49,18 @@ def read_until(answer: OpenStream, words: bytes) -> None:
 def test_a_client_that_hangs_up_in_a_stream_frees_the_upstream_and_is_on_record(
     gateway: Gateway, upstream: ScriptedUpstream, client: str, upstream_protocol: str
 ) -> None:
-    spoken = streamed(
-        recording(f"whole/{upstream_protocol}_text.sse"), pause_after=SPOKEN_AFTER[upstream_protocol]
-    )
-    upstream.answers(PATHS[upstream_protocol], spoken)
+    spoken = frames(recording(f"whole/{upstream_protocol}_text.sse"))[: SPOKEN_AFTER[upstream_protocol]]
+    falls_silent = replace(streamed(b"".join(spoken)), steps=(*map(Send, spoken), *[STEP] * STEPS_MAX))
+    upstream.answers(PATHS[upstream_protocol], falls_silent)
     body = minimal(PATHS[client], MODELS[upstream_protocol], stream=True)
 
     with stream(gateway, PATHS[client], body) as answer:
         read_until(answer, b"Hello")
-        hung_up_s = answer.hang_up()
-        left_s = upstream.last.wait_until_left()
+        before = upstream.last.steps
+        answer.hang_up()
+        upstream.last.wait_until_left()
 
-    assert left_s - hung_up_s < HEARTBEAT_S
+    assert upstream.last.steps - before <= STEPS_AFTER_MAX, "so many tokens would have been made for nobody"
     row = gateway.usage_of(answer.request_id)
     assert row["outcome"] == "client_gone"
     assert row["input_tokens"] > 0
