@@ -233,6 +233,22 @@ async def test_a_child_that_does_not_leave_is_killed_by_the_stop(tmp_path: Path)
         assert is_gone(pid)
 
 
+async def test_an_end_that_is_cancelled_again_and_again_is_still_one(tmp_path: Path) -> None:
+    facts = settings(tmp_path)
+    child = await Child.start(facts, find_or_fetch(tmp_path, None))
+    os.kill(child.pid, signal.SIGSTOP)
+    await until(lambda: ") T " in Path(f"/proc/{child.pid}/stat").read_text())
+
+    ending = asyncio.create_task(child.end(timeout_s=0.2))
+    for _ in range(3):
+        await asyncio.sleep(0.01)
+        ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+
+    assert is_gone(child.pid)
+
+
 async def test_stop_during_a_start_leaves_no_process(tmp_path: Path) -> None:
     before = children()
     engine = Engine(settings(tmp_path, start="at_start"))

@@ -12,10 +12,12 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from pathlib import Path
+from typing import TypeVar
 
 from modelway.engine.leadership import EngineAddress
 from modelway.engine.settings import EngineSettings
 
+Result = TypeVar("Result")
 CHILD_PROGRAM = Path(__file__).with_name("child.py")
 LOG_TAIL_LINES = 5  # of what the child said last: enough to name the cause, short enough for one log line
 LINE_CHARS_MAX = 500  # of one line of it; a model file can put anything there
@@ -98,9 +100,9 @@ async def _spawn_whole() -> Process:
     """Spawns; cancelled meanwhile, it ends what it spawned: cut in half, it would leave what nobody knows."""
     spawning = asyncio.create_task(_spawn())
     try:
-        return await asyncio.shield(spawning)
+        return await _through(spawning)
     except asyncio.CancelledError:
-        process = await spawning
+        process = spawning.result()
         await _end(process, asyncio.create_task(_to_end(process.stderr)), timeout_s=0)
         raise
 
@@ -173,17 +175,25 @@ async def _pass_on(
 
 
 async def _end(process: Process, drain: asyncio.Task[None], timeout_s: float) -> None:
-    """Ask it to leave, kill it when it does not; cancelled meanwhile, go on to the end.
+    """Ask it to leave, kill it when it does not; however often cancelled meanwhile, go on to the end.
 
     In a task of its own: before Python 3.11.3 `asyncio.timeout` raises no TimeoutError in one that is being
     cancelled (https://github.com/python/cpython/issues/102780), as the supervisor mostly is here.
     """
-    ending = asyncio.create_task(_end_whole(process, drain, timeout_s))
-    try:
-        await asyncio.shield(ending)
-    except asyncio.CancelledError:
-        await ending
-        raise
+    await _through(asyncio.create_task(_end_whole(process, drain, timeout_s)))
+
+
+async def _through(task: asyncio.Task[Result]) -> Result:
+    """What comes of `task`. However often cancelled meanwhile, it waits for that, and is cancelled then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
 
 
 async def _end_whole(process: Process, drain: asyncio.Task[None], timeout_s: float) -> None:
