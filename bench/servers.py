@@ -153,14 +153,14 @@ class Gateway:
 
 
 def gateway_environment() -> dict[str, str]:
-    """Ours without what would change what is measured: MODELWAY_…, provider keys, and the wish that no
-    bytecode be written, with which each start would compile the source anew.
+    """Ours without what would change what a gateway does: MODELWAY_…, provider keys, proxies, and the wish
+    that no bytecode be written, with which each start would compile the source anew.
     """
     return {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("MODELWAY_")
-        and not name.endswith("_API_KEY")
+        and not name.endswith(("_API_KEY", "_proxy", "_PROXY"))
         and name != "PYTHONDONTWRITEBYTECODE"
     }
 

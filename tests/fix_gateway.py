@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import signal
 import socket
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from bench.servers import gateway_environment
 from tests.fix_upstream import ScriptedUpstream
 
 Found = TypeVar("Found")
@@ -93,15 +93,8 @@ class Gateway:
         self._config = folder / "modelway.yaml"
         if config is not None:
             self.configure(config)
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("MODELWAY_")
-            and not name.endswith(("_API_KEY", "_proxy", "_PROXY"))
-            and name != "PYTHONDONTWRITEBYTECODE"  # each start would compile all anew
-        }
         ours = {"PYTHONPATH": str(REPOSITORY / "src"), "MODELWAY_ENGINE_THREADS": ENGINE_THREADS}
-        self._environment = {**inherited, **ours, **(environment or {})}
+        self._environment = {**gateway_environment(), **ours, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def configure(self, config: str) -> None:
