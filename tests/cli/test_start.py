@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import wraps
 from inspect import signature
@@ -15,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from bench.servers import gateway_environment
 from modelway.cli.plain import plain_options
 from modelway.cli.serving import serve
-from tests.fix_gateway import Gateway
+from tests.fix_gateway import START_S, Gateway, free_port
 
 # What a start would load for nothing, and what it is for.
 NOT_AT_START = {
@@ -51,6 +55,25 @@ def test_a_second_start_loads_nothing_that_serving_does_not_need(
     loaded = set(re.findall(r"^import time: +\d+ \| +\d+ \| +([\w.]+)$", gateway.log, re.M))
     assert {"modelway.app", "sqlalchemy"} <= loaded, "the log names what was loaded"
     assert not {name: NOT_AT_START[name] for name in NOT_AT_START.keys() & loaded}
+
+
+def test_a_start_whose_words_nobody_reads_ends_without_a_traceback(tmp_path: Path) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+
+    words = ["serve", "--port", str(free_port()), "--data-dir", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "modelway.cli", *words],
+        env={**gateway_environment(), "MODELWAY_ENGINE_START": "never"},
+        stdout=writes,
+        stderr=subprocess.PIPE,
+        timeout=START_S,
+        check=False,
+    )
+    os.close(writes)
+
+    assert done.returncode == 1
+    assert b"BrokenPipe" not in done.stderr
 
 
 def read_by_typer(words: list[str]) -> dict[str, Any] | None:

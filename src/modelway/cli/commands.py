@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -45,6 +46,9 @@ def run() -> None:
         fail(error.message)
     except KeyboardInterrupt:
         fail("interrupted")
+    except BrokenPipeError:  # who read what it prints has left; the flush at the end must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 def _do(words: list[str]) -> None:
