@@ -238,6 +238,25 @@ def test_who_reset_the_connection_before_it_was_taken_leaves_nothing_behind() ->
     assert not logged
 
 
+def test_who_resets_the_connection_in_the_middle_of_an_early_answer_is_no_fault_of_ours() -> None:
+    logged: list[dict[str, object]] = []
+
+    async def test() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+
+        async def hasty(scope: Scope, receive: Receive, send: Send) -> None:
+            raw.close()
+            await answer(send, b"too large", 413)
+
+        async with served(hasty) as server:
+            raw = socket.create_connection(("127.0.0.1", server.port))
+            raw.sendall(post(b"x" * 1024)[:-1])
+            await until(lambda: raw.fileno() == -1 and not server.listener.connections)
+
+    run(test())
+    assert not logged
+
+
 def test_who_takes_an_answer_slowly_but_takes_it_is_not_let_go() -> None:
     async def test() -> None:
         async with served(endless(), deadlines=SOON) as server:

@@ -202,6 +202,17 @@ def test_a_head_that_never_ends_is_a_431(beginning: bytes) -> None:
     run(test())
 
 
+def test_headers_that_are_too_large_are_refused_before_their_end() -> None:
+    async def test() -> None:
+        async with served(mirror) as server:
+            lines = [f"x-{n}: {'a' * 4096}" for n in range(HEADER_BYTES_MAX // 4096 + 1)]
+            client = await server.client(get("/", *lines).removesuffix(b"\r\n"))
+
+            assert (await client.reply()).code == "header_too_large"
+
+    run(test())
+
+
 @pytest.mark.parametrize("method", ["BREW", "get", "G"])
 def test_a_method_nobody_knows_is_a_405(method: str) -> None:
     async def test() -> None:

@@ -7,6 +7,7 @@ two ways it refuses. What it leaves open is decided here: limits, deadlines, tra
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 # Apache and nginx allow 8 KiB a line; clients with long beta lists and traces stay far below four of them.
 HEADER_BYTES_MAX = 32 * 1024
 HEADERS_MAX = 100  # as nginx and hyper count
-# Bytes that bring neither the end of a head nor a piece of a body: a head still on its way (what is in it is
-# counted above), empty lines before it, extensions of chunks, trailers.
+# Bytes that bring neither the end of a head nor a piece of a body: a head's line still on its way (whole ones
+# are counted above), empty lines before it, extensions of chunks, trailers.
 BARREN_BYTES_MAX = 64 * 1024
 # Of bodies that nobody reads yet; then their sender has to wait. One read may bring 256 KiB more.
 BODY_BUFFER_BYTES_MAX = 64 * 1024
@@ -129,7 +130,9 @@ class Connection(asyncio.Protocol):
             self._misunderstood(error)
         if self._pieces:
             self._hand_over()
-        if self._barren_bytes > BARREN_BYTES_MAX and not self.is_deaf:
+        if self.is_reading_head and self._header_bytes() > HEADER_BYTES_MAX and not self.is_deaf:
+            self._refuse_rest(_too_large(f"over {HEADER_BYTES_MAX} bytes"))
+        elif self._barren_bytes > BARREN_BYTES_MAX and not self.is_deaf:
             self._refuse_rest(
                 _too_large(f"{BARREN_BYTES_MAX} bytes and neither the head's end nor more of a body")
             )
@@ -239,7 +242,7 @@ class Connection(asyncio.Protocol):
             return  # `_feed` brings it again
         if self._offers:
             self._headers, self._offers = self._headers + self._offers, []
-        if sum(map(len, chain.from_iterable(self._headers))) > HEADER_BYTES_MAX:
+        if self._header_bytes() > HEADER_BYTES_MAX:
             raise _too_large(f"over {HEADER_BYTES_MAX} bytes")
         version = parser.get_http_version()
         self._check(version)
@@ -250,6 +253,9 @@ class Connection(asyncio.Protocol):
         if not parser.should_keep_alive() or len(self._waiting) == PIPELINED_MAX:
             self._is_last = True
         self._enqueue(exchange)
+
+    def _header_bytes(self) -> int:
+        return sum(map(len, chain.from_iterable(self._headers)))
 
     def on_message_complete(self) -> None:
         if self._pieces:
@@ -357,7 +363,8 @@ class Connection(asyncio.Protocol):
         if lingers:
             self._parsed = None
             self.pace()
-            self.transport.write_eof()
+            with contextlib.suppress(OSError):  # it has been reset, and the loop does not know yet
+                self.transport.write_eof()
         else:
             self.transport.close()
 
