@@ -63,7 +63,6 @@ class Upstream(asyncio.Protocol):
         "_ended",
         "_fault",
         "_feed",
-        "_loop",
         "_pieces",
         "_response",
         "_take",

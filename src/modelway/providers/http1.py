@@ -16,7 +16,7 @@ from modelway.conversation.errors import CallError
 # What a provider may send without a byte of the body: its head, the heads of 1xx, trailers, extensions of
 # chunks. nginx takes 4 or 8 KiB for a whole head from what it proxies; this leaves room for many cookies.
 HEAD_BYTES_MAX = 64 * 1024
-# Headers of one answer with its trailers; nobody reads 200.
+# Headers of one answer, and again of its trailers; nobody reads 200.
 HEADERS_MAX = 200
 # Interim responses (100, 102, 103) before the answer; a proxy or two may add one each.
 INTERIM_MAX = 16
@@ -119,7 +119,7 @@ class Response:
         self.pieces: list[bytes] = []
         self.has_head = self.is_complete = self.keeps_alive = self.ends_with_connection = False
         self._interim_count = 0
-        self._raw: list[tuple[bytes, bytes]] = []  # headers as they came, and trailers, which nothing needs
+        self._raw: list[tuple[bytes, bytes]] = []  # headers as they came, until they are read; trailers
         self.on_body = self.pieces.append  # no call into Python for a piece of the body
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self.feed: Callable[[bytes], None] = self._parser.feed_data
@@ -177,6 +177,7 @@ class Response:
         for raw_name, raw_value in self._raw:
             name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        self._raw.clear()  # as long as a stream lives they would be there twice
         return headers
 
 
