@@ -40,6 +40,15 @@ def test_an_id_wants_a_time_and_exactly_its_randomness() -> None:
         sortable_id("x", -1, bytes(10))
 
 
+@pytest.mark.parametrize("now_ms", [-1, 2**48])
+def test_a_mint_wants_a_time_that_an_id_can_hold(now_ms: int) -> None:
+    mint = Mint(lambda: now_ms, Random(0).randbytes)
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"not {now_ms}"):
+            mint("req_")
+
+
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=600), st.integers(0, 2**32))
 def test_a_mint_makes_ids_of_the_same_shape_each_its_own_in_the_order_of_their_time(
     steps_ms: list[int], seed: int
