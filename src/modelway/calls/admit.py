@@ -7,7 +7,6 @@ from collections.abc import Callable
 from types import TracebackType
 
 from modelway.accounts.keys import Key, is_alive, may_call, may_use
-from modelway.accounts.money import version_of
 from modelway.calls import limited
 from modelway.calls.call import Call, Client, Services
 from modelway.calls.reservation import InUse, amounts_of, granted, hold_of, price_of
@@ -44,7 +43,8 @@ async def authenticate(
     call: Call, services: Services, check: Callable[[Key, str, str], None] = may_call
 ) -> Key:
     """The key behind the call. Unknown, revoked and expired keys all get the same 401; `check` says whether
-    this one may be used here (kind, path, address).
+    this one may be used here (kind, path, address). Its time is the call's beginning, which was a moment ago:
+    a key is looked up before the body has come. `may_use` asks the clock again before anything is spent.
     """
     presented = presented_key(call)
     key = await services.keys.find(presented)
@@ -121,7 +121,6 @@ async def _reserve(meter: Meter) -> None:
     caps = terms.caps(key, meter.model.id, round(services.now() * 1000))
     is_limited = terms.limit_nano_usd is not None or bool(caps)
     price = meter.price = price_of(meter, terms, limited=is_limited)
-    meter.price_version = None if price is None else version_of(price)
     amounts = () if price is None else amounts_of(meter, price)
     hold = hold_of(meter, amounts[0] if amounts else 0, limited=is_limited)
     claim = ledger.wanted.pop(meter.call.id, None)

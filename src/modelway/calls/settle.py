@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modelway.accounts.keys import Key
-from modelway.accounts.money import Price, cost_of
+from modelway.accounts.money import Price, cost_of, version_of
 from modelway.calls.call import Call, Client, Services
 from modelway.calls.limited import give_back
 from modelway.calls.reservation import InUse
@@ -51,7 +51,6 @@ class Meter:
         "model",
         "output_seen",
         "price",
-        "price_version",
         "request",
         "reservation",
         "services",
@@ -72,8 +71,7 @@ class Meter:
         self._target: Target | None = None
         self.tried: tuple[Tried, ...] = ()
         self.wasted: Usage | None = None
-        self.price: Price | None = model.price
-        self.price_version: str | None = None
+        self.price: Price | None = model.price  # until `admitted` knows better
         self.reservation: Opening | None = None
         self.granted_nano_usd: int | None = None
         self.ticket: Ticket | None = None  # what it took of its rate limits
@@ -96,6 +94,10 @@ class Meter:
     @property
     def attempt_id(self) -> str:
         return self.call.id
+
+    @property
+    def price_version(self) -> str | None:
+        return None if self.price is None else version_of(self.price)
 
     @property
     def target(self) -> Target | None:
