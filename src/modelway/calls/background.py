@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import msgspec
 
-from modelway.calls.call import Client, Services, taken
+from modelway.calls.call import Client, Services, taken, unheeded
 from modelway.calls.keeping import Headers, Keeper
 from modelway.conversation.errors import CallError
 from modelway.store import responses
@@ -100,8 +100,7 @@ class Run:
             services.streams.discard(self._abort)
             if services.draining:
                 services.told_idle()
-            if not task.cancelled():
-                task.exception()  # whoever listens has it; for the others it is in the row
+            unheeded(task)  # whoever listens has it; for the others it is in the row
 
         task.add_done_callback(over)
         return task

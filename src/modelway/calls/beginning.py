@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import Iterable
 
-from modelway.calls.call import taken
+from modelway.calls.call import taken, unheeded
 from modelway.calls.settle import Meter
 from modelway.conversation.errors import CallError
 from modelway.conversation.events import (
@@ -118,7 +118,7 @@ class Beginning:
             return
         if self._telling is None or self._telling.done():
             self._telling = self._loop.create_task(self._tell())
-            self._telling.add_done_callback(asyncio.Task.exception)
+            self._telling.add_done_callback(unheeded)
         self._timer = self._loop.call_later(self._timeouts.heartbeat_s, self._ring)
 
     async def _tell(self) -> None:

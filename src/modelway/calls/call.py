@@ -46,6 +46,12 @@ async def taken(writing: Awaitable[None] | None) -> None:
         await writing
 
 
+def unheeded(ended: asyncio.Future[Any]) -> None:
+    """A callback for what nobody waits for: how it ended is seen elsewhere, or need not be."""
+    if not ended.cancelled():
+        ended.exception()
+
+
 class Call(Struct, eq=False):
     """A request as it came in. `headers` have lower-case names; `body` reads on first use."""
 

@@ -12,7 +12,7 @@ from modelway.accounts.money import format_usd
 from modelway.calls import vault
 from modelway.calls.attempt import Answer, go_on
 from modelway.calls.beginning import EVENT_STREAM
-from modelway.calls.call import Client, header_value, taken
+from modelway.calls.call import Client, header_value, taken, unheeded
 from modelway.calls.estimate import estimated_usage
 from modelway.calls.settle import Meter
 from modelway.conversation.errors import CallError
@@ -258,7 +258,7 @@ class Pulse:
         if self._stuck is None and now - self._told_s >= timeouts.heartbeat_s and self._is_between_frames():
             self._told_s = now
             self._beat = asyncio.ensure_future(taken(self._write(self._heartbeat)))
-            self._beat.add_done_callback(asyncio.Future.exception)  # a client that left is seen elsewhere
+            self._beat.add_done_callback(unheeded)  # a client that left is seen elsewhere
         self._timer = self._loop.call_later(self._tick_s, self._tick)
 
     def _is_stalled(self, now: float) -> bool:
