@@ -2,8 +2,7 @@
 
 An upstream with 200 ms to the first token; calls to it and to the gateway start in turn, a few at a time. The
 upstream's own time is taken out by its clock readings, or its timer would be most of what is seen. The goals
-are held against a few calls at once. A gateway that has more to do is faster: a few calls a second find a
-processor that has slept and forgotten their code, so that memory, not work, is most of what they wait for.
+are held against a few calls at once; the last two figures are of many.
 """
 
 import asyncio

@@ -26,11 +26,11 @@ def sortable_id(prefix: str, now_ms: int, random_bytes: bytes) -> str:
     """`key_01hzx…`: `prefix`, an underscore, 26 characters. `random_bytes` are 10, of a secure source."""
     if len(random_bytes) != RANDOM_BYTES:
         raise ValueError(f"an id needs {RANDOM_BYTES} random bytes, not {len(random_bytes)}")
-    number = _time(now_ms) << (8 * RANDOM_BYTES) | int.from_bytes(random_bytes)
+    number = _valid_time(now_ms) << (8 * RANDOM_BYTES) | int.from_bytes(random_bytes)
     return f"{prefix}_{_written(number, _SHIFTS)}"
 
 
-def _time(now_ms: int) -> int:
+def _valid_time(now_ms: int) -> int:
     if not 0 <= now_ms <= _NOW_MS_MAX:
         raise ValueError(f"an id's time is 0 to {_NOW_MS_MAX} ms since 1970, not {now_ms}")
     return now_ms
@@ -53,7 +53,7 @@ class Mint:
         """A new sortable id: `req_01hzx…`."""
         now_ms = self._now_ms()
         if now_ms != self._made_at_ms:
-            self._made_at_ms, self._time = now_ms, _written(_time(now_ms), _TIME_SHIFTS)
+            self._made_at_ms, self._time = now_ms, _written(_valid_time(now_ms), _TIME_SHIFTS)
         if self._used == len(self._ahead):
             some = self._random_bytes(_AHEAD * _RANDOM_CHARACTERS)
             self._ahead, self._used = some.translate(_CHARACTER_OF_BYTE).decode("ascii"), 0

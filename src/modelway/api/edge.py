@@ -135,7 +135,7 @@ class Body:
 
     async def _patiently(self, coming: asyncio.Future[dict[str, Any]], patience_s: float) -> dict[str, Any]:
         # No server of this language ends a connection whose body never ends, so this does. A plain timer:
-        # `asyncio.timeout` costs ten times as much.
+        # `asyncio.timeout` costs five times as much.
         task = asyncio.current_task()
         assert task is not None
         timer = coming.get_loop().call_later(patience_s, self._expire, task)

@@ -327,7 +327,7 @@ async def _first_of_stream(answer: Answer, heartbeat_s: float) -> None:
     """Read until the stream shows content or a fault: nothing is promised before. What it has brought by
     the first heartbeat goes out with that, though it is no more than a beginning.
     """
-    # Mostly it comes with the head; then nothing has to be waited for, which would cost twice as much.
+    # Mostly it has come with the head: then the 3 µs of a timeout are saved.
     if answer.upstream.has_arrived and await _says_something(answer):
         return
     try:

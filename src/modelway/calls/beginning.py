@@ -48,12 +48,6 @@ _TELLING = {
         rb'|"(?:response\.)?(?:incomplete|failed|cancelled)"'
     ),
 }
-# What most answers hold of it, in a pattern that begins with a word: that is found ten times as fast.
-_MOSTLY = {
-    "chat": re.compile(rb'"content"\s*:\s*"[^"]'),
-    "messages": re.compile(rb'"text"\s*:\s*"[^"]'),
-    "responses": re.compile(rb'"response\.output_item\.added"'),
-}
 # More than this without a word of content is let through: it is something we do not know.
 SILENT_BYTES_MAX = 64 * 1024
 _USUAL_ENDS = frozenset({"end", "unknown"})
@@ -61,9 +55,7 @@ _USUAL_ENDS = frozenset({"end", "unknown"})
 
 def tells(protocol: str, data: bytes) -> bool:
     """Whether bytes of an answer in this protocol hold content, or an end that is news in itself."""
-    return bool(
-        _MOSTLY[protocol].search(data) or _TELLING[protocol].search(data) or len(data) > SILENT_BYTES_MAX
-    )
+    return _TELLING[protocol].search(data) is not None or len(data) > SILENT_BYTES_MAX
 
 
 def says(event: Event) -> bool:

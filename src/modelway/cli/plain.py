@@ -1,4 +1,4 @@
-"""The options of a start, read without typer: it would load pydantic for them, 50 ms and 8 MB of each worker.
+"""The options of a start, read without typer: it would load pydantic for them, 65 ms and 8 MB of each worker.
 
 Only what leaves no question is read here. Everything else (`--help`, `--port=9000`, a mistake) is typer's,
 which then reads the same words by the same signature.
